@@ -1,0 +1,1 @@
+"""The demo: simulated hosts and the command that runs the service in front of them."""
