@@ -1,0 +1,91 @@
+"""Cost-of-error matrices from a chain's own prices and speeds.
+
+The cost of routing a request of true tier t to tier r, in cents:
+
+- r = t: nothing; costs are counted against the right decision.
+- r above t (over-routing): the higher tier's extra money for a typical answer, plus its extra seconds at
+  `second_cents`.
+- r below t (under-routing): a wrong answer that looks right. The person loses `lost_seconds[t]` before
+  noticing, times the
+  share of such answers that are wrong, and then pays for the right tier as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from classifier.policy import Matrix, as_matrix
+
+TYPICAL_INPUT = 600
+TYPICAL_OUTPUT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class TierCost:
+    """What one typical answer of a tier costs: money in cents (0 for a local model) and seconds to the last token."""
+
+    cents: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stakes:
+    """How much time and error weigh.
+
+    Attributes:
+        second_cents: Cost of a second of waiting.
+        lost_coding: Seconds lost if a coding request is answered by the lightweight tier.
+        lost_reasoning: Seconds lost if a reasoning request is answered by the coding tier.
+        lost_gravely: Seconds lost if a reasoning request is answered by the lightweight tier.
+        money: Factor on money.
+    """
+
+    second_cents: float = 0.5
+    lost_coding: float = 12.0
+    lost_reasoning: float = 20.0
+    lost_gravely: float = 60.0
+    money: float = 1.0
+
+
+STAKES = {
+    "default": Stakes(),
+    "eco": Stakes(money=6.0, lost_coding=6.0, lost_reasoning=10.0, lost_gravely=25.0),
+    "quality": Stakes(money=0.3, lost_coding=40.0, lost_reasoning=90.0, lost_gravely=300.0),
+}
+
+TWO_MACS = (TierCost(0.0, 12.0), TierCost(0.0, 20.0), TierCost(1.0, 25.0))
+"""configs/two-macs.yaml: qwen3:8b and qwen3-coder:30b at home, o3-mini in the cloud with its thinking tokens."""
+
+
+def cost_matrix(chain: tuple[TierCost, TierCost, TierCost], stakes: Stakes) -> Matrix:
+    """Cost-of-error matrix of a chain by the formula above.
+
+    Args:
+        chain: Cost of a typical answer by tier, lightweight first.
+        stakes: Weights.
+
+    Returns:
+        3 x 3 cents, rows = true tier, columns = routed tier.
+    """
+
+    def answer(tier: int) -> float:
+        return stakes.money * chain[tier].cents + stakes.second_cents * chain[tier].seconds
+
+    def over(true: int, routed: int) -> float:
+        return max(answer(routed) - answer(true), 0.01)
+
+    def under(true: int, lost: float) -> float:
+        return stakes.second_cents * lost + answer(true)
+
+    return as_matrix(
+        (
+            (0.0, over(0, 1), over(0, 2)),
+            (under(1, stakes.lost_coding), 0.0, over(1, 2)),
+            (under(2, stakes.lost_gravely), under(2, stakes.lost_reasoning), 0.0),
+        )
+    )
+
+
+def matrices(chain: tuple[TierCost, TierCost, TierCost] = TWO_MACS) -> dict[str, Matrix]:
+    """The matrices `default`, `eco`, `quality` of a chain."""
+    return {name: cost_matrix(chain, stakes) for name, stakes in STAKES.items()}

@@ -1,0 +1,173 @@
+"""The classifier: messages in, calibrated tier probabilities and an explained decision out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.artifact import Artifact, load_artifact, shipped_path
+from classifier.conversation import carried_view, continuation
+from classifier.explain import Feature, spoken
+from classifier.features import FeatureRow, feature_row
+from classifier.policy import as_matrix, choose
+from classifier.prompt import Messages, PromptView, view_of
+from classifier.tiers import TIERS, Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """What the classifier says about one request.
+
+    Attributes:
+        tier: Tier of least expected cost under the matrix in force.
+        confidence: Probability of `tier`, 0 to 1.
+        probabilities: Probability of each tier; they sum to 1.
+        runner_up: The most probable tier other than `tier`.
+        features: What spoke, strongest first; a positive contribution speaks for `tier` against `runner_up`.
+        tokens: Token estimate of the whole request (`PromptView.tokens`).
+        artifact: Id of the artifact.
+        stage: Last stage that was asked, 1 or 2.
+        signal: False if there is nothing to judge; the service then takes its default.
+        continues: Probability that the newest ask continues the conversation, 0 without a history.
+        needed: What would have changed the tier, in words.
+    """
+
+    tier: Tier
+    confidence: float
+    probabilities: Mapping[Tier, float]
+    runner_up: Tier
+    features: tuple[Feature, ...]
+    tokens: int
+    artifact: str
+    stage: int
+    signal: bool = True
+    continues: float = 0.0
+    needed: str = ""
+
+
+class Classifier:
+    """A loaded classifier; immutable, safe to share between threads.
+
+    Attributes:
+        artifact: What it was loaded from.
+        stages: Number of stages in use.
+    """
+
+    def __init__(self, artifact: Artifact, stages: int = 1) -> None:
+        """Serve a loaded artifact.
+
+        Args:
+            artifact: From `load_artifact`.
+            stages: How many stages may be asked.
+        """
+        self.artifact = artifact
+        self.stages = stages
+
+    def classify(
+        self, messages: str | Messages, *, matrix: str | Sequence[Sequence[float]] | None = None, **request_fields: Any
+    ) -> Classification:
+        """Classify one request.
+
+        Args:
+            messages: A string (one user message) or OpenAI messages.
+            matrix: Cost matrix (rows = true tier, columns = routed tier) or the name of one in the artifact;
+                None: `default`.
+            **request_fields: Other fields of the request (`tools`, `response_format`, ...).
+
+        Returns:
+            The classification.
+
+        Raises:
+            ValueError: The matrix is no 3 x 3 of finite costs, or its name is not in the artifact.
+        """
+        return self.classify_view(view_of(messages, **request_fields), matrix=matrix)
+
+    def classify_view(
+        self, view: PromptView, *, matrix: str | Sequence[Sequence[float]] | None = None
+    ) -> Classification:
+        """Classify a view that was built already; else as `classify`."""
+        costs = self._matrix(matrix)
+        continues = continuation(view, self.artifact.follow_up)
+        row = feature_row(carried_view(view) if continues >= 0.5 else view)
+        vector = self._view_probabilities(view, row, continues)
+        probabilities = {tier: float(p) for tier, p in zip(TIERS, vector, strict=True)}
+        tier = choose(probabilities, costs)
+        runner_up = max((t for t in TIERS if t is not tier), key=lambda t: probabilities[t])
+        features, needed = spoken(self.artifact.first, row, tier, runner_up)
+        return Classification(
+            tier,
+            probabilities[tier],
+            probabilities,
+            runner_up,
+            features,
+            view.tokens,
+            self.artifact.id,
+            1,
+            view.signal,
+            continues,
+            needed,
+        )
+
+    def predict_proba(self, prompts: Sequence[str | Messages]) -> NDArray[np.float64]:
+        """Calibrated probabilities.
+
+        Args:
+            prompts: Strings or message lists.
+
+        Returns:
+            (n, 3) in the order of `TIERS`.
+        """
+        rows = []
+        for prompt in prompts:
+            view = view_of(prompt)
+            continues = continuation(view, self.artifact.follow_up)
+            rows.append(
+                self._view_probabilities(view, feature_row(carried_view(view) if continues >= 0.5 else view), continues)
+            )
+        return np.array(rows, dtype=np.float64).reshape(len(rows), 3)
+
+    def _matrix(self, matrix: str | Sequence[Sequence[float]] | None) -> Sequence[Sequence[float]]:
+        if matrix is None or isinstance(matrix, str):
+            name = matrix or "default"
+            if name not in self.artifact.matrices:
+                raise ValueError(
+                    f"no cost matrix {name!r} in {self.artifact.id}: it has {', '.join(self.artifact.matrices)}"
+                )
+            return self.artifact.matrices[name]
+        return as_matrix(matrix)
+
+    def _view_probabilities(self, view: PromptView, row: FeatureRow, continues: float) -> NDArray[np.float64]:
+        """Mixture of "carries on" and "new ask"; `row` is the likelier of the two."""
+        likelier = self._score(row)
+        weight = continues if continues >= 0.5 else 1.0 - continues
+        if weight > 0.999:
+            return likelier
+        other = self._score(feature_row(view if continues >= 0.5 else carried_view(view)))
+        return weight * likelier + (1.0 - weight) * other
+
+    def _score(self, row: FeatureRow) -> NDArray[np.float64]:
+        return self.artifact.calibration.probabilities(self.artifact.first.logits(row))
+
+
+def load(path: str | Path | None = None, *, stages: int | None = None) -> Classifier:
+    """Load a classifier.
+
+    Args:
+        path: Artifact folder; None: the champion that comes with the package.
+        stages: 1: the first stage only; 2: with the second; None: all that are installed.
+
+    Returns:
+        The classifier.
+
+    Raises:
+        ArtifactError: The folder cannot be used.
+        ValueError: `stages` is not 1, 2 or None.
+    """
+    if stages not in (None, 1, 2):
+        raise ValueError(f"stages is 1, 2 or None, not {stages!r}")
+    return Classifier(load_artifact(Path(path) if path is not None else shipped_path()))

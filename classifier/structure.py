@@ -1,0 +1,182 @@
+"""Structure features: counts and shapes that mean the same in any language. No keyword list decides anything here."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.prompt import PromptView, bounded
+
+_FEATURES: tuple[tuple[str, str], ...] = (
+    ("ask_log_chars", "length of the ask"),
+    ("ask_log_words", "number of words in the ask"),
+    ("ask_short", "very short ask"),
+    ("ask_lines", "lines in the ask"),
+    ("ask_sentences", "sentences in the ask"),
+    ("ask_questions", "questions asked"),
+    ("ask_question_end", "ends with a question"),
+    ("ask_commas", "clauses and enumerations in the ask"),
+    ("ask_list_items", "list of points in the ask"),
+    ("ask_options", "answer options to choose from"),
+    ("ask_numbers", "numbers in the ask"),
+    ("ask_upper", "capitals in the ask"),
+    ("ask_punctuation", "punctuation in the ask"),
+    ("ask_quotes", "quoted text in the ask"),
+    ("ask_identifiers", "identifiers, paths or code in the ask"),
+    ("ask_formula", "formula in the ask"),
+    ("ask_word_length", "long words in the ask"),
+    ("ask_variety", "varied vocabulary"),
+    ("ask_colon_end", "ask ends with a colon"),
+    ("pasted", "material is pasted"),
+    ("pasted_log_chars", "length of the pasted material"),
+    ("pasted_share", "share of pasted material"),
+    ("ask_first", "instruction before the material"),
+    ("code_block", "code block present"),
+    ("diff", "diff present"),
+    ("trace", "stack trace or log present"),
+    ("table", "table present"),
+    ("json", "structured data present"),
+    ("markup", "markup present"),
+    ("headings", "headings present"),
+    ("urls", "addresses present"),
+    ("brackets", "density of brackets"),
+    ("turns", "turns of the conversation"),
+    ("history", "there is a history"),
+    ("tool_loop", "inside a tool loop"),
+    ("tool_results", "tool results in the request"),
+    ("tools", "tools offered"),
+    ("images", "image attached"),
+    ("schema", "structured answer wanted"),
+    ("system", "system text present"),
+    ("enveloped", "sent by an agent"),
+    ("script_latin", "Latin script"),
+    ("script_cyrillic", "Cyrillic script"),
+    ("script_cjk", "Chinese, Japanese or Korean script"),
+    ("script_arabic", "Arabic or Hebrew script"),
+    ("script_indic", "Indic or Thai script"),
+    ("non_ascii", "letters beyond ASCII"),
+)
+STRUCTURE_NAMES: tuple[str, ...] = tuple(name for name, _ in _FEATURES)
+DESCRIPTIONS: dict[str, str] = dict(_FEATURES)
+"""What a feature says, in words for a user."""
+
+_WORD = re.compile(r"\w+")
+_SENTENCE = re.compile(r"[.!?。！？।؟…]+(?=\s|$|[^\x00-\x7f])")
+_QUESTION = re.compile(r"[?？؟]")
+_LIST_ITEM = re.compile(r"(?m)^\s*(?:[-*•·]|\d{1,2}[.)、]|[a-zA-Z][.)])\s+\S")
+_OPTION = re.compile(r"(?m)^\s*\(?[A-Ja-j][.):]\)?\s*\S")
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_QUOTE = re.compile(r"[\"“”„«»「」']\S")
+_IDENTIFIER = re.compile(r"`[^`]+`|\b\w+[_.]\w+\w*(?:\(\))?|\b[a-z]+[A-Z]\w+|\w+\(\)|(?:^|\s)[~./]*/\w+|--\w+")
+_FORMULA = re.compile(r"\$[^$]+\$|\\[a-z]{2,}|[∑∫√≤≥≠∈∀∃→π]|\b\w\s*[\^=<>]\s*[\w(-]|\d\s*[*/^+]\s*\d")
+_CODE = re.compile(r"```|^\s*(?:def|class|import|function|const|let|var|public|#include)\b", re.M)
+_DIFF = re.compile(r"^(?:diff --git|@@ -\d|\+\+\+ |--- [ab]/)", re.M)
+_TRACE = re.compile(
+    r"Traceback \(most|^\s+at [\w.$<>]+\(|File \"[^\"]+\", line \d+|\b\w+(?:Error|Exception)\b|panic:"
+    r"|^\S*\d{2}:\d{2}:\d{2}",
+    re.M,
+)
+_TABLE = re.compile(r"^\s*\|.*\|.*\||^[^,\n]*,[^,\n]*,[^,\n]*,[^\n]*\n[^,\n]*,[^,\n]*,[^,\n]*,", re.M)
+_JSON = re.compile(r"[{\[]\s*\"[\w-]+\"\s*[:,]|^\s*[\w-]+:\s+\S.*\n\s*[\w-]+:\s+\S", re.M)
+_MARKUP = re.compile(r"</?[a-zA-Z][\w-]*(?:\s[^<>]*)?>")
+_HEADING = re.compile(r"^#{1,4}\s+\S", re.M)
+_URL = re.compile(r"https?://\S+")
+_BRACKETS = re.compile(r"[{}()\[\];=<>]")
+_SCRIPTS: tuple[re.Pattern[str], ...] = (
+    re.compile(r"[a-zA-Z\u00c0-\u024f]"),
+    re.compile(r"[\u0400-\u04ff]"),
+    re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"),
+    re.compile(r"[\u0590-\u06ff]"),
+    re.compile(r"[\u0900-\u0e7f]"),
+)
+
+
+def _log(count: float) -> float:
+    return math.log1p(count)
+
+
+def _ask_part(ask: str) -> list[float]:
+    words = _WORD.findall(ask)
+    n_chars, n_words = len(ask), len(words)
+    letters = max(1, sum(map(len, words)))
+    stripped = ask.rstrip()
+    return [
+        _log(n_chars),
+        _log(n_words),
+        float(n_chars < 30),
+        _log(ask.count("\n")),
+        _log(len(_SENTENCE.findall(ask))),
+        _log(len(_QUESTION.findall(ask))),
+        float(stripped.endswith(("?", "？", "؟"))),
+        _log(ask.count(",") + ask.count("，") + ask.count("、") + ask.count(";")),
+        _log(len(_LIST_ITEM.findall(ask))),
+        _log(len(_OPTION.findall(ask))),
+        _log(len(_NUMBER.findall(ask))),
+        sum(1 for c in ask if c.isupper()) / letters,
+        sum(1 for c in ask if not c.isalnum() and not c.isspace()) / max(1, n_chars),
+        _log(len(_QUOTE.findall(ask))),
+        _log(len(_IDENTIFIER.findall(ask))),
+        _log(len(_FORMULA.findall(ask))),
+        min(letters / max(1, n_words), 20.0),
+        len({w.lower() for w in words}) / max(1.0, math.sqrt(n_words)),
+        float(stripped.endswith((":", "："))),
+    ]
+
+
+def _material_part(view: PromptView, ask: str) -> list[float]:
+    pasted = bounded(view.pasted, 1_200, 600)
+    text = f"{ask}\n{pasted}"
+    size = max(1, len(text))
+    return [
+        float(bool(view.pasted)),
+        _log(len(view.pasted)),
+        len(view.pasted) / max(1, len(view.pasted) + len(view.ask)),
+        float(view.ask_first),
+        float(bool(_CODE.search(text))),
+        float(bool(_DIFF.search(text))),
+        float(bool(_TRACE.search(text))),
+        float(bool(_TABLE.search(text))),
+        float(bool(_JSON.search(text))),
+        _log(len(_MARKUP.findall(text))),
+        _log(len(_HEADING.findall(text))),
+        _log(len(_URL.findall(text))),
+        len(_BRACKETS.findall(text)) / size,
+    ]
+
+
+def _request_part(view: PromptView) -> list[float]:
+    return [
+        _log(view.n_turns - 1 if view.n_turns else 0),
+        float(view.has_history),
+        float(view.in_tool_loop),
+        _log(view.n_tool_results),
+        _log(view.n_tools),
+        float(view.n_images > 0),
+        float(view.has_schema),
+        float(bool(view.system)),
+        float(view.enveloped),
+    ]
+
+
+def _script_part(ask: str) -> list[float]:
+    sample = ask[:400]
+    counts = [len(pattern.findall(sample)) for pattern in _SCRIPTS]
+    total = max(1, sum(counts))
+    return [*(c / total for c in counts), sum(1 for c in sample if ord(c) > 127) / max(1, len(sample))]
+
+
+def structure_vector(view: PromptView) -> NDArray[np.float64]:
+    """Structure features of a view.
+
+    Args:
+        view: The prompt view.
+
+    Returns:
+        (len(STRUCTURE_NAMES),) float64, finite, unscaled.
+    """
+    ask = bounded(view.ask, 1_400, 600)
+    values = [*_ask_part(ask), *_material_part(view, ask), *_request_part(view), *_script_part(ask)]
+    return np.array(values, dtype=np.float64)

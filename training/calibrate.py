@@ -1,0 +1,42 @@
+"""Calibration on predictions of models that had not seen the source of the row."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.scorer import Calibration, softmax
+
+Floats = NDArray[np.float64]
+
+
+def fit_calibration(logits: Floats, soft: Floats, weights: Floats, *, ridge: float = 1e-3) -> Calibration:
+    """Vector scaling by minimal weighted log loss (Guo et al. 2017), one common slope and an offset per tier.
+
+    Args:
+        logits: (n, 3) out-of-source log-odds.
+        soft: (n, 3) label distributions.
+        weights: (n,) row weights.
+        ridge: Pull of the slope towards 1 and of the offsets towards 0.
+
+    Returns:
+        The calibration.
+    """
+    from scipy.optimize import minimize
+
+    w = weights / weights.sum()
+
+    def loss(parameters: Floats) -> float:
+        p = softmax(logits * np.exp(parameters[0]) + np.append(parameters[1:], 0.0))
+        return float(-(w * (soft * np.log(np.maximum(p, 1e-12))).sum(axis=1)).sum() + ridge * (parameters @ parameters))
+
+    found = minimize(loss, np.zeros(3), method="L-BFGS-B")
+    offset = np.append(found.x[1:], 0.0)
+    return Calibration(np.full(3, float(np.exp(found.x[0]))), offset - offset.mean())
+
+
+def balanced_weights(sources: NDArray[np.str_]) -> Floats:
+    """(n,) weights with which each source counts the same, mean 1."""
+    _, inverse, counts = np.unique(sources, return_inverse=True, return_counts=True)
+    weights = 1.0 / counts[inverse]
+    return np.asarray(weights / weights.mean(), dtype=np.float64)

@@ -1,0 +1,177 @@
+"""Where training rows come from: the team-written base data, local corpora, public sets by name.
+
+Rows that may only be measured with (`licence_class` other than `permissive`) are kept apart from the rows
+whose weights ship.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from classifier.record import LabelledRequest, read_requests, read_rows, record_from
+
+BASE_FILES = ("requests.jsonl.gz",)
+FROZEN_FILE = "frozen.jsonl.gz"
+EXAMPLES_FILE = "examples.jsonl"
+LABELLED_FILE = "labelled.jsonl.gz"
+UNCOMMON_FILE = "uncommonroute_train.jsonl.gz"
+UNCOMMON_WEIGHT = 0.25
+"""Template-made rows labelled by another router's authors: languages, at a low weight."""
+
+EXCLUDED: Mapping[str, str] = {
+    "uncommon-2131": "near neighbour of ex-express-refactor-en (Jaccard 0.40)",
+    "uncommon-0026": "is ex-closure-en",
+    "uncommon-1464": "near neighbour of ex-closure-en (Jaccard 0.45)",
+}
+"""Corpus rows that never train, by id, each with the reason (near neighbours of the design's examples)."""
+
+
+class DatasetError(Exception):
+    """Training data that cannot be used; the message names file and reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """Rows by their role.
+
+    Attributes:
+        base: Team-written rows (source `written`).
+        real: Real prompts that may shape the weights that ship.
+        measuring: Real prompts that are only measured with.
+        hashes: sha256 of each file read, by file name.
+    """
+
+    base: tuple[LabelledRequest, ...]
+    real: tuple[LabelledRequest, ...]
+    measuring: tuple[LabelledRequest, ...]
+    hashes: Mapping[str, str]
+
+    @property
+    def trainable(self) -> tuple[LabelledRequest, ...]:
+        """All rows that may shape weights."""
+        return self.base + self.real
+
+
+def data_path() -> Path:
+    """Folder of the base data: `data/` of the repository, or the copy in the installed package.
+
+    Raises:
+        DatasetError: Neither is there.
+    """
+    here = Path(__file__).resolve().parent
+    for folder in (here / "_data", here.parent / "data"):
+        if (folder / EXAMPLES_FILE).is_file():
+            return folder
+    raise DatasetError(f"no base data: neither {here / '_data'} nor {here.parent / 'data'} holds {EXAMPLES_FILE}")
+
+
+def load_training_data(corpora: Path | None, data: Path | None = None) -> TrainingData:
+    """Read everything that training may use.
+
+    Args:
+        corpora: Folder with `labelled.jsonl.gz`; None: base data only.
+        data: Folder of the base data; None: `data_path()`.
+
+    Returns:
+        The rows.
+
+    Raises:
+        DatasetError: A file is missing or malformed.
+    """
+    folder = data or data_path()
+    hashes: dict[str, str] = {}
+    base: list[LabelledRequest] = []
+    for name in BASE_FILES:
+        base += _read(folder / name, hashes, source="written")
+    real: list[LabelledRequest] = []
+    measuring: list[LabelledRequest] = []
+    if corpora is not None:
+        for row in _read(corpora / LABELLED_FILE, hashes):
+            if row.id not in EXCLUDED:
+                (real if row.licence_class == "permissive" else measuring).append(row)
+        real += _uncommon(corpora / UNCOMMON_FILE, hashes)
+    return TrainingData(tuple(base), tuple(real), tuple(measuring), hashes)
+
+
+def _uncommon(path: Path, hashes: dict[str, str]) -> list[LabelledRequest]:
+    if not path.is_file():
+        raise DatasetError(f"{path} is not there")
+    hashes[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    rows = (r for r in read_rows(path) if r.get("nature") and r["id"] not in EXCLUDED)
+    return [
+        record_from(
+            {
+                "id": f"{r['id']}-train",
+                "prompt": r["prompt"],
+                "tier": r["nature"],
+                "lang": r.get("lang"),
+                "weight": UNCOMMON_WEIGHT,
+            },
+            source="uncommonroute",
+        )
+        for r in rows
+    ]
+
+
+def load_frozen(data: Path | None = None) -> list[LabelledRequest]:
+    """The frozen evaluation part; training never reads it."""
+    return _read((data or data_path()) / FROZEN_FILE, {}, source="written")
+
+
+def load_examples(data: Path | None = None) -> list[dict[str, Any]]:
+    """The design's examples, their paraphrases and siblings, as rows with `example`, `kind`, `lang`, `tier`,
+    `prompt`."""
+    return list(read_rows((data or data_path()) / EXAMPLES_FILE))
+
+
+def read_public(
+    name: str, *, prompt_field: str, tier: str, split: str = "train", limit: int = 1_000, config: str | None = None
+) -> list[LabelledRequest]:
+    """Read a public set through Hugging Face `datasets` (needs a network and the extra `training`).
+
+    Args:
+        name: Name of the set on the hub, or a local folder that `datasets` reads.
+        prompt_field: Column with the prompt.
+        tier: Label for all its rows, by the nature of the source.
+        split: Which split.
+        limit: At most so many rows, from the start.
+        config: Configuration of the set, if it has several.
+
+    Returns:
+        The rows, source = `name`.
+
+    Raises:
+        DatasetError: `datasets` is not installed, or the column is not there.
+    """
+    try:
+        import datasets  # heavy: only for users who ask for a public set
+    except ImportError as error:
+        raise DatasetError("public sets need `datasets`: install autotier[training]") from error
+    table: Iterable[Mapping[str, Any]] = datasets.load_dataset(name, config, split=f"{split}[:{limit}]")
+    rows = []
+    for number, row in enumerate(table):
+        if prompt_field not in row:
+            raise DatasetError(f"{name}: no column {prompt_field!r}; it has {', '.join(row)}")
+        rows.append(
+            record_from({"id": f"{name}-{number}", "prompt": str(row[prompt_field]), "tier": tier}, source=name)
+        )
+    return rows
+
+
+def sources_of(rows: Sequence[LabelledRequest]) -> list[str]:
+    """Source of each row."""
+    return [row.source for row in rows]
+
+
+def _read(path: Path, hashes: dict[str, str], source: str = "") -> list[LabelledRequest]:
+    if not path.is_file():
+        raise DatasetError(f"{path} is not there")
+    hashes[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        return read_requests(path, source=source)
+    except ValueError as error:
+        raise DatasetError(str(error)) from error
