@@ -1,1 +1,1 @@
-"""The demo: simulated hosts and the command that runs the service in front of them."""
+"""The demo: simulated hosts, the service in front of them, a dozen prompts and what is expected of each."""

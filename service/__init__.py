@@ -1,0 +1,1 @@
+"""The gateway: HTTP, routing, upstream, decision records and the command line of autotier."""

@@ -1,0 +1,89 @@
+"""The ASGI application: routes, and errors in OpenAI's format whatever raises them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from service.api import chat, decisions, feedback, health, models
+from service.api.gateway import error_response
+from service.api.parts import Parts
+from service.errors import InvalidRequest, RequestError
+
+log = logging.getLogger("autotier.api")
+
+Opener = Callable[[], AbstractAsyncContextManager[Parts]]
+
+
+class _Plain(RequestError):
+    """An error of the HTTP layer itself (no such path, wrong method)."""
+
+    type = "invalid_request_error"
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status  # type: ignore[misc]  # the layer's own status
+
+
+def create_app(opener: Opener) -> FastAPI:
+    """The application over the parts that ``opener`` gives for its lifetime.
+
+    Args:
+        opener: Opens the service's parts and closes them (``service.bootstrap.opener``).
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with opener() as parts:
+            app.state.parts = parts
+            yield
+
+    app = FastAPI(
+        title="autotier",
+        version=version("autotier"),
+        description="An OpenAI-compatible router that picks a tier for each request.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    for module in (chat, models, feedback, decisions, health):
+        app.include_router(module.router)
+    app.add_exception_handler(RequestError, _request_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(Exception, _unexpected)
+    return app
+
+
+async def _request_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
+    headers = {} if error.retry_after_s is None else {"retry-after": str(max(1, round(error.retry_after_s)))}
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return error_response(error, headers)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = f"{request.method} {request.url.path}: {error.detail}"
+    return error_response(_Plain(error.status_code, message), error.headers or {})
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+    return error_response(InvalidRequest(f"{where or 'body'}: {first['msg']}", param=where or None), {})
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    """A defect of ours: logged with its trace, answered without it."""
+    log.error("unexpected error at %s %s", request.method, request.url.path, exc_info=error)
+    return error_response(RequestError("autotier failed on this request; its log has the trace"), {})

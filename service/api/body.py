@@ -1,0 +1,113 @@
+"""Reads a request's body within limits and checks its shape, before anything else looks at it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+
+from service.config.model import Server
+from service.errors import BodyTooLarge, InvalidRequest
+
+INLINE_BYTES = 65_536
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+
+
+async def read_json(request: Request, limits: Server) -> dict[str, Any]:
+    """The JSON object of a request.
+
+    Memory stays below ``max_body_bytes`` and one network read, whatever the client sends: a longer body is refused
+    while it arrives.
+
+    Raises:
+        BodyTooLarge: Longer than ``limits.max_body_bytes``.
+        InvalidRequest: Compressed, not JSON, not UTF-8, not an object, or nested too deeply.
+    """
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise InvalidRequest("content-encoding: send the body uncompressed")
+    declared = request.headers.get("content-length")
+    if declared is not None and declared.isdigit() and int(declared) > limits.max_body_bytes:
+        raise BodyTooLarge(f"the body has {int(declared)} bytes; at most {limits.max_body_bytes} are read")
+    data = bytearray()
+    async for piece in request.stream():
+        data += piece
+        if len(data) > limits.max_body_bytes:
+            raise BodyTooLarge(f"the body has more than {limits.max_body_bytes} bytes")
+    if len(data) > INLINE_BYTES:
+        return await asyncio.to_thread(_parse, bytes(data), limits.max_depth)
+    return _parse(bytes(data), limits.max_depth)
+
+
+def _parse(data: bytes, max_depth: int) -> dict[str, Any]:
+    try:
+        parsed = orjson.loads(data)  # refuses NaN, bad UTF-8 and more than 1,024 levels by itself
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"the body is not JSON: {error.msg} (byte {error.pos})") from None
+    if not isinstance(parsed, dict):
+        raise InvalidRequest("the body is not a JSON object")
+    if nests_deeper(parsed, max_depth):
+        raise InvalidRequest(f"the body nests deeper than {max_depth}")
+    return parsed
+
+
+def nests_deeper(value: Any, limit: int) -> bool:
+    """Whether lists and objects nest deeper than ``limit``; level by level, without recursion."""
+    level: list[Any] = [value]
+    for _ in range(limit + 1):
+        inner: list[Any] = []
+        for container in level:
+            items = container.values() if isinstance(container, dict) else container
+            inner.extend(item for item in items if isinstance(item, dict | list))
+        if not inner:
+            return False
+        level = inner
+    return True
+
+
+def check_messages(body: dict[str, Any], limits: Server) -> None:
+    """Checks what routing reads of ``messages`` and the numbers; everything else is the deployment's to judge.
+
+    Raises:
+        InvalidRequest: With the field as ``param``.
+    """
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise InvalidRequest("messages: send a list with at least one message", param="messages")
+    if len(messages) > limits.max_messages:
+        raise InvalidRequest(f"messages: {len(messages)} of them; at most {limits.max_messages}", param="messages")
+    for number, message in enumerate(messages):
+        _check_message(message, f"messages[{number}]")
+    for name in ("max_tokens", "max_completion_tokens"):
+        value = body.get(name)
+        if value is not None and (type(value) is not int or value < 1):
+            raise InvalidRequest(f"{name}: write a whole number of 1 or more", param=name)
+    for name, kind in (("tools", list), ("functions", list), ("response_format", dict)):
+        if body.get(name) is not None and not isinstance(body[name], kind):
+            raise InvalidRequest(f"{name}: write {'a list' if kind is list else 'an object'}", param=name)
+
+
+def _check_message(message: Any, where: str) -> None:
+    if not isinstance(message, dict):
+        raise InvalidRequest(f"{where}: write an object with role and content", param="messages")
+    role = message.get("role")
+    if role not in ROLES:
+        raise InvalidRequest(f"{where}.role: write one of {', '.join(sorted(ROLES))}", param="messages")
+    content = message.get("content")
+    if isinstance(content, str):
+        return
+    if content is None:
+        if role != "assistant":
+            raise InvalidRequest(f"{where}.content: null is for assistant messages only", param="messages")
+        return
+    if not isinstance(content, list):
+        raise InvalidRequest(f"{where}.content: write a string, a list of parts or null", param="messages")
+    for part in content:
+        if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+            raise InvalidRequest(f"{where}.content: each part is an object with a type", param="messages")
+        if part["type"] == "text" and not isinstance(part.get("text"), str):
+            raise InvalidRequest(f"{where}.content: a text part has a string as text", param="messages")
+    calls = message.get("tool_calls")
+    if calls is not None and not isinstance(calls, list):
+        raise InvalidRequest(f"{where}.tool_calls: write a list", param="messages")

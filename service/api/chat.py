@@ -1,0 +1,47 @@
+"""``POST /v1/chat/completions`` and its dry run ``POST /v1/route``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from service.api.exchange import Exchange
+from service.api.parts import parts_of
+
+_CHAT_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["model", "messages"],
+                    "properties": {
+                        "model": {"type": "string"},
+                        "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+                        "stream": {"type": "boolean"},
+                    },
+                }
+            }
+        },
+    }
+}
+
+router = APIRouter()
+
+
+@router.post("/v1/chat/completions", openapi_extra=_CHAT_BODY)
+async def chat_completions(request: Request) -> Response:
+    """OpenAI's chat completions; the model ``auto`` picks the tier."""
+    return await parts_of(request).gateway.answer(request)
+
+
+@router.post("/v1/route", openapi_extra=_CHAT_BODY)
+async def route(request: Request) -> Response:
+    """What a chat request with this body would be decided as; nothing is sent or recorded."""
+    gateway = parts_of(request).gateway
+    asked = await gateway.read(request, Exchange("route"))
+    decision = await gateway.flow.decide(asked, dry_run=True)
+    return JSONResponse(decision.public())

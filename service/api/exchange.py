@@ -1,0 +1,185 @@
+"""One exchange with a client: from the decision to the answer's headers and the record that is left behind."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from service.config import Configuration
+from service.decisions.records import AttemptRecord, DecisionRecord
+from service.errors import RequestError, error_body
+from service.routing.decision import RouteDecision
+from service.routing.request import CallerIdentity, ChatRequest
+from service.upstream.interface import Attempt, Outcome, Usage
+
+Ending = Literal["answered", "refused", "failed", "aborted", "cut"]
+UNKNOWN_CALLER = "unknown"
+
+
+def new_digits() -> str:
+    """32 hexadecimal digits that sort by time (UUID version 7, RFC 9562, section 5.7)."""
+    stamp = time.time_ns() // 1_000_000
+    bits = (stamp & (2**48 - 1)) << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
+    return f"{bits:032x}"
+
+
+@dataclass(slots=True)
+class Exchange:
+    """Everything that one request leaves: headers for the client, a record for the store.
+
+    Attributes:
+        digits: Of the decision's id and the answer's id.
+        attempts: Shared with the chain, which fills it.
+        deployment_id: The deployment that serves, once known.
+    """
+
+    surface: str
+    digits: str = field(default_factory=new_digits)
+    started: float = field(default_factory=time.perf_counter)
+    created_s: float = field(default_factory=time.time)
+    caller: CallerIdentity | None = None
+    request: ChatRequest | None = None
+    decision: RouteDecision | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    dropped_fields: dict[str, list[str]] = field(default_factory=dict)
+    deployment_id: str | None = None
+    first_token_ms: float | None = None
+    usage: Usage | None = None
+    finish_reason: str | None = None
+
+    @property
+    def id(self) -> str:
+        """Id of the decision."""
+        return f"dec_{self.digits}"
+
+    @property
+    def completion_id(self) -> str:
+        """Id of the answer."""
+        return f"chatcmpl-{self.digits}"
+
+    @property
+    def elapsed_ms(self) -> float:
+        """Since the request came."""
+        return (time.perf_counter() - self.started) * 1000
+
+    @property
+    def cost_usd(self) -> float:
+        """Of all attempts: a failed one may cost too."""
+        return sum(attempt.cost_usd for attempt in self.attempts)
+
+    def headers(self) -> dict[str, str]:
+        """The ``x-autotier-`` headers, on every answer, error and stream. What is not known (yet) is left out."""
+        shown = {
+            "x-autotier-decision": self.id,
+            "x-autotier-attempts": str(len(self.attempts)),
+            "x-autotier-cache": "off",
+        }
+        decision = self.decision
+        if decision is not None:
+            shown["x-autotier-tier"] = str(decision.tier)
+            shown["x-autotier-reason"] = str(decision.reason)
+            if decision.confidence is not None:
+                shown["x-autotier-confidence"] = f"{decision.confidence:.3f}"
+            if decision.artifact is not None:
+                shown["x-autotier-artifact"] = decision.artifact
+        if self.deployment_id is not None:
+            shown["x-autotier-deployment"] = self.deployment_id
+        return shown
+
+    def error_headers(self, error: RequestError) -> dict[str, str]:
+        """Headers of an error: ours, ``Retry-After`` and ``WWW-Authenticate`` where they belong."""
+        shown = self.headers()
+        if error.retry_after_s is not None:
+            shown["retry-after"] = str(max(1, round(error.retry_after_s)))
+        if error.status == 401:
+            shown["www-authenticate"] = "Bearer"
+        return shown
+
+    def summary(self) -> dict[str, Any]:
+        """What the usage chunk says beside the usage."""
+        return {
+            "decision": self.id,
+            "deployment": self.deployment_id,
+            "attempts": len(self.attempts),
+            "cost_usd": self.cost_usd,
+        }
+
+    def counted_usage(self) -> Usage:
+        """The host's count, or ours where it gives none."""
+        if self.usage is not None:
+            return self.usage
+        served = next((a for a in reversed(self.attempts) if a.outcome is Outcome.ANSWERED), None)
+        completion = served.completion_tokens if served is not None else None
+        return Usage(self.decision.tokens if self.decision else 0, completion or 0)
+
+    def record(
+        self, ending: Ending, status: int, total_ms: float, configuration: Configuration, error: RequestError | None
+    ) -> DecisionRecord:
+        """The record of this exchange.
+
+        Args:
+            ending: How it ended.
+            status: HTTP status that the client got.
+            total_ms: From the request's first byte to the end of its answer.
+            configuration: For what of the prompt may be kept.
+            error: The error that the client got, if any.
+        """
+        decision, request = self.decision, self.request
+        kept = configuration.store.prompts
+        explained = decision.public() if decision else {}
+        explained["recomputed"] = bool(decision and decision.recomputed)
+        explained["regeneration"] = bool(decision and decision.is_regeneration)
+        explained["private"] = decision.private if decision else None
+        explained["order_notes"] = self.notes
+        usage = self.usage or (self.counted_usage() if ending == "answered" else None)
+        return DecisionRecord(
+            id=self.id,
+            created_s=self.created_s,
+            caller=self.caller.name if self.caller else UNKNOWN_CALLER,
+            surface=self.surface,
+            model_asked=request.model if request else "",
+            stream=bool(request and request.stream),
+            tier=str(decision.tier) if decision else None,
+            reason=str(decision.reason) if decision else None,
+            confidence=decision.confidence if decision else None,
+            displaced=str(decision.displaced) if decision and decision.displaced else None,
+            artifact=decision.artifact if decision else None,
+            deployment_id=self.deployment_id,
+            outcome=ending,
+            status=status,
+            first_token_ms=self.first_token_ms,
+            total_ms=total_ms,
+            prompt_tokens=usage.prompt_tokens if usage else None,
+            completion_tokens=usage.completion_tokens if usage else None,
+            cost_usd=self.cost_usd,
+            conversation=decision.conversation if decision else None,
+            finish_reason=self.finish_reason,
+            decision=explained,
+            attempts=tuple(_attempt_record(a) for a in self.attempts),
+            messages=list(request.messages) if request and kept == "full" else None,
+            features=_features(decision) if decision and kept != "none" else None,
+            error=error_body(error)["error"] if error else None,
+            dropped_fields=self.dropped_fields,
+        )
+
+
+def _attempt_record(attempt: Attempt) -> AttemptRecord:
+    return AttemptRecord(**{**asdict(attempt), "outcome": str(attempt.outcome)})
+
+
+def _features(decision: RouteDecision) -> dict[str, Any] | None:
+    """The hashed features of the judged prompt with their schema version: enough to retrain, no text."""
+    if decision.view is None:
+        return None
+    from classifier.features import SCHEMA, feature_row
+
+    row = feature_row(decision.view)
+    return {
+        "schema": SCHEMA,
+        "structure": [round(float(v), 6) for v in row.structure],
+        "indices": row.indices.tolist(),
+        "values": [round(float(v), 4) for v in row.values],
+    }

@@ -1,0 +1,118 @@
+"""An answer as server-sent events, pumped from the attempt under way to the client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from service.api.exchange import Ending, Exchange
+from service.api.wire import DONE, Envelope, error_event, event, usage_event
+from service.errors import DeadlineExceeded, DeploymentsFailed, RequestError
+from service.upstream.collect import Collector
+from service.upstream.interface import Outcome, UpstreamFailure
+from service.upstream.serving import Serving
+
+SEND_LIMIT_S = 60.0
+"""A client that takes nothing for this long is gone: it may not hold an upstream connection."""
+
+
+class Ends(Protocol):
+    """Where the end of a stream is reported."""
+
+    def remember(self, exchange: Exchange, message: Mapping[str, Any]) -> None:
+        """The stream ended well with ``message``."""
+        ...
+
+    def finish(self, exchange: Exchange, ending: Ending, error: RequestError | None = None) -> None:
+        """The exchange is over; called once."""
+        ...
+
+
+class EventStream(Response):
+    """A streamed answer whose first token is there already.
+
+    A stream that dies ends with an ``error`` event and without ``[DONE]``; a client that leaves closes the upstream
+    connection. Both are recorded.
+
+    Args:
+        serving: The attempt under way.
+        exchange: Its headers go out with the first byte.
+        envelope: What all chunks share.
+        gone: Done when the client has left.
+        ends: Where the end is reported.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self, serving: Serving, exchange: Exchange, envelope: Envelope, gone: asyncio.Future[Any], ends: Ends
+    ) -> None:
+        super().__init__(headers={**exchange.headers(), "cache-control": "no-cache", "x-accel-buffering": "no"})
+        del self.headers["content-length"]
+        self._serving = serving
+        self._exchange = exchange
+        self._envelope = envelope
+        self._gone = gone
+        self._ends = ends
+        self._collector = Collector()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends the stream; ends the attempt in every case."""
+        pump = asyncio.ensure_future(self._pump(send))
+        ending: Ending = "aborted"
+        error: RequestError | None = None
+        try:
+            await asyncio.wait((pump, self._gone), return_when=asyncio.FIRST_COMPLETED)
+            if pump.done():
+                ending, error = pump.result()
+        except (OSError, TimeoutError):
+            pass  # the client's connection broke or stood still: aborted
+        finally:
+            if not pump.done():
+                pump.cancel()
+                await asyncio.wait((pump,))
+            self._gone.cancel()
+            await self._serving.aclose()
+            self._ends.finish(self._exchange, ending, error)
+
+    async def _pump(self, send: Send) -> tuple[Ending, RequestError | None]:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        error: RequestError | None = None
+        try:
+            async for batch in self._serving:
+                for chunk in batch:
+                    self._collector.add(chunk)
+                await self._send(send, b"".join(event(c, self._envelope) for c in batch if c.choices))
+        except UpstreamFailure as failure:
+            error = self._died(failure)
+        tally = self._serving.tally
+        self._exchange.usage = tally.usage
+        self._exchange.finish_reason = tally.finish_reason
+        if error is not None:
+            await self._send(send, error_event(error), last=True)
+            return "cut", error
+        await self._send(send, self._closing(), last=True)
+        self._ends.remember(self._exchange, self._collector.choices()[0]["message"])
+        return "answered", None
+
+    def _closing(self) -> bytes:
+        """The usage chunk where the client asked for it, and ``[DONE]``."""
+        if not self._envelope.include_usage:
+            return DONE
+        return usage_event(self._exchange.counted_usage(), self._envelope, self._exchange.summary()) + DONE
+
+    def _died(self, failure: UpstreamFailure) -> RequestError:
+        kind = DeadlineExceeded if failure.outcome is Outcome.CAP else DeploymentsFailed
+        return kind(
+            f"the answer of {self._serving.deployment.id} ended before its end: {failure}",
+            attempts=[attempt.public() for attempt in self._exchange.attempts],
+        )
+
+    async def _send(self, send: Send, data: bytes, *, last: bool = False) -> None:
+        if data or last:
+            async with asyncio.timeout(SEND_LIMIT_S):
+                await send({"type": "http.response.body", "body": data, "more_body": not last})

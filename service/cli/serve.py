@@ -1,0 +1,69 @@
+"""``autotier serve``: the service on loopback, from a file or from what is found here."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import click
+
+from service.config import Configuration
+from service.config.load import load
+
+
+@click.command("serve")
+@click.option("-c", "--config", "file", type=click.Path(path_type=Path), help="Configuration; ours or LiteLLM's.")
+@click.option("--host", help="Address to bind instead of the configured one.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port instead of the configured one.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+def command(file: Path | None, host: str | None, port: int | None, log_level: str) -> None:
+    """Run the service on 127.0.0.1:4000.
+
+    Without a file it looks for Ollama on this machine and for cloud keys in the environment.
+    """
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configuration, source = configured(file)
+    run(configuration, source, host or configuration.server.host, configuration.server.port if port is None else port)
+
+
+def configured(file: Path | None) -> tuple[Configuration, str]:
+    """The configuration of ``file`` or the one found here, after saying what was changed or found.
+
+    Raises:
+        ConfigurationError: There is none that can be used.
+    """
+    if file is not None:
+        loaded = load(file)
+        for note in loaded.notes:
+            click.echo(f"{file}: {note}", err=True)
+        return loaded.configuration, str(file)
+    from service.config.discover import discover
+
+    found = discover()
+    click.echo(found.text)
+    return found.configuration, "found here"
+
+
+def run(configuration: Configuration, source: str, host: str, port: int) -> None:
+    """Binds and serves until a signal.
+
+    Raises:
+        ConfigurationError: The binding, the artifact or the store cannot be used.
+    """
+    import uvicorn
+
+    from service.api.app import create_app
+    from service.bootstrap import check_binding, opener
+
+    check_binding(configuration, host, source)
+    app = create_app(opener(configuration, source))
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=30,
+    )

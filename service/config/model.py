@@ -1,0 +1,259 @@
+"""What a configuration holds, key by key.
+
+The models are strict (unknown keys are errors) and frozen: a reload builds a new object. Units stand in the names.
+Defaults and their sources are given beside each key; the same words make the JSON schema.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from classifier import TIERS, Tier
+
+
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
+Matrix = Annotated[
+    tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]],
+    Field(description="Rows: needed tier; columns: routed tier; lightweight, coding, reasoning. Any unit."),
+]
+
+
+class Strict(BaseModel):
+    """Base of all parts: unknown keys are errors, objects are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Host(Strict):
+    """A machine or a cloud account that serves models."""
+
+    address: str = Field(description="Base URL, e.g. http://mini.local:11434 or https://api.openai.com/v1.")
+    local: bool = Field(
+        default=False,
+        description="True for machines in your house. The reasoning tier never reaches a local deployment.",
+    )
+    memory_gb: float | None = Field(default=None, gt=0, description="Memory of the machine, for doctor and swaps.")
+    key: SecretStr | None = Field(default=None, description="API key, as os.environ/NAME.")
+
+
+class Capabilities(Strict):
+    """What a deployment can do. A request that needs more removes the deployment."""
+
+    tools: bool = Field(default=True, description="Function calling.")
+    images: bool = Field(default=False, description="Image parts in messages.")
+    json_schema: bool = Field(default=True, description="response_format with a JSON schema.")
+    fields: tuple[str, ...] | None = Field(
+        default=None,
+        description="OpenAI body fields that the host honours; null takes the list known for the provider.",
+    )
+
+
+class Prices(Strict):
+    """US dollars per million tokens; 0 for machines of your own."""
+
+    input_per_mtok: float = Field(default=0.0, ge=0)
+    output_per_mtok: float = Field(default=0.0, ge=0)
+
+
+class Deployment(Strict):
+    """One model at one host, inside one tier's group."""
+
+    id: Identifier = Field(description="Name in records, headers and logs; unique in the file.")
+    host: str = Field(description="Name of an entry of `hosts`.")
+    provider: str = Field(
+        description="`ollama`, `openai` (any OpenAI-compatible host), or a provider of litellm such as `anthropic`.",
+    )
+    model: str = Field(description="The model's name at the host.")
+    address: str | None = Field(default=None, description="Base URL where it differs from the host's.")
+    key: SecretStr | None = Field(default=None, description="API key where it differs from the host's.")
+    local: bool | None = Field(default=None, description="Null takes the host's.")
+    context: int = Field(gt=0, description="Tokens that the host really serves, prompt and answer together.")
+    parallel: int = Field(default=0, ge=0, description="Requests at once; 0: no limit. One full slot passes on.")
+    tokens_per_s: float = Field(default=30.0, gt=0, description="Speed of answers, for the cost of waiting.")
+    prices: Prices = Prices()
+    capabilities: Capabilities = Capabilities()
+    extra_fields: tuple[str, ...] = Field(
+        default=(), description="Body fields outside OpenAI's that clients may send to this deployment."
+    )
+    served_as: tuple[str, ...] = Field(
+        default=(), description="Other model names that the host may answer with and that count as this model."
+    )
+    think: bool | None = Field(default=None, description="Ollama's thinking switch; null leaves the model's own.")
+    keep_alive: str | None = Field(default=None, description="Ollama: how long the model stays loaded, e.g. 30m.")
+    add: dict[str, Any] = Field(default={}, description="Body fields that we add to every request to it.")
+
+
+class TierSettings(Strict):
+    """One tier: its ordered deployments and its limit."""
+
+    deployments: tuple[Deployment, ...] = Field(
+        description="In the order in which they are tried. A tier without any is written as [].",
+    )
+    first_token_s: float = Field(gt=0, description="Seconds to the first token over the whole chain.")
+    fallbacks: tuple[Tier, ...] = Field(
+        default=(), description="Tiers whose chains follow when this one is used up; only upwards."
+    )
+
+
+class Tiers(Strict):
+    """The three tiers."""
+
+    lightweight: TierSettings
+    coding: TierSettings
+    reasoning: TierSettings
+
+    def __getitem__(self, tier: Tier) -> TierSettings:
+        settings: TierSettings = getattr(self, tier.value)
+        return settings
+
+
+class Limits(Strict):
+    """Times and counts that hold for every tier (DESIGN: "Limits" and "Context")."""
+
+    connect_ms: int = Field(default=300, gt=0, description="Pre-flight connection, name resolution included.")
+    remember_failed_s: float = Field(default=15.0, ge=0, description="How long a failed pre-flight is believed.")
+    cooldown_s: float = Field(default=15.0, ge=0, description="Rest of a deployment after one failure.")
+    loaded_attempt_s: float = Field(default=8.0, gt=0, description="First token of a local model seen loaded.")
+    cold_attempt_s: float = Field(default=45.0, gt=0, description="First token of a local model that must load.")
+    cold_extra_s: float = Field(default=37.0, ge=0, description="What a cold attempt adds to the tier's limit.")
+    between_tokens_s: float = Field(default=30.0, gt=0, description="Longest pause inside an answer.")
+    answer_cap_s: float = Field(default=900.0, gt=0, description="Longest answer.")
+    host_status_ms: int = Field(default=1000, gt=0, description="Ollama's /api/ps; unanswered is a failed pre-flight.")
+    host_status_remember_s: float = Field(default=5.0, ge=0, description="How long loaded/cold is believed.")
+    answer_reserve_tokens: int = Field(default=1024, gt=0, description="Reserve where the client sends no max_tokens.")
+    token_margin: float = Field(default=1.1, ge=1, description="Factor on our count, for other tokenizers.")
+
+
+class Server(Strict):
+    """Where the service listens and what it reads."""
+
+    host: str = Field(default="127.0.0.1", description="Address to bind. Anything but loopback needs a caller key.")
+    port: int = Field(default=4000, ge=0, le=65535)
+    max_body_bytes: int = Field(default=16 * 1024 * 1024, gt=0)
+    max_messages: int = Field(default=2000, gt=0)
+    max_depth: int = Field(default=64, gt=0, description="Nesting of the JSON body.")
+
+
+class Caller(Strict):
+    """Somebody who may ask, with a key."""
+
+    name: Identifier
+    key: SecretStr = Field(description="As os.environ/NAME, or the key's sha256 as sha256:HEX.")
+    tiers: tuple[Tier, ...] = Field(default=TIERS, description="Tiers that this caller may reach.")
+    override: bool = Field(default=True, description="May name a tier.")
+    admin: bool = Field(default=False, description="May see everybody's decisions.")
+
+
+class Privacy(Strict):
+    """Detectors whose hit keeps a request on local deployments."""
+
+    keys: bool = Field(default=True, description="API keys, private keys, tokens.")
+    cards: bool = Field(default=True, description="Payment card numbers (Luhn-checked).")
+    emails: bool = Field(default=False, description="E-mail addresses.")
+
+
+class Policy(Strict):
+    """How probabilities become a tier."""
+
+    matrices: dict[Literal["default", "eco", "quality"], Matrix] = Field(
+        default={},
+        description="Cost-of-error matrices; what is not given is computed from the chain's prices and speeds.",
+    )
+    escalate_on_retry: bool = Field(default=True, description="A regeneration or a rejected answer goes one tier up.")
+    step_down_confidence: float = Field(
+        default=0.8,
+        ge=0,
+        le=1,
+        description="Probability at which a new ask may leave its conversation's tier downwards.",
+    )
+    regeneration_s: float = Field(
+        default=120.0, ge=0, description="Window in which the same messages are a regeneration."
+    )
+    privacy: Privacy = Privacy()
+
+
+class Store(Strict):
+    """Where decisions are kept."""
+
+    url: str = Field(default="sqlite:///autotier.sqlite3", description="sqlite:///PATH.")
+    prompts: Literal["full", "features", "none"] = Field(
+        default="features",
+        description="What is kept of a prompt: its text, the hashed features that retraining needs, or nothing.",
+    )
+    flush_ms: int = Field(default=200, gt=0, description="Longest time that a record waits for its batch.")
+
+
+class ClassifierSettings(Strict):
+    """Which classifier decides."""
+
+    artifact: str | None = Field(default=None, description="Folder of the artifact; null: the one that is shipped.")
+    stages: Literal[1, 2] | None = Field(
+        default=None, description="1: the first stage only; 2: with the second; null: all that are installed."
+    )
+    time_limit_ms: int = Field(default=250, gt=0, description="After this the request is `coding`, reason `degraded`.")
+
+
+class UpstreamSettings(Strict):
+    """How requests leave."""
+
+    way: Literal["auto", "router"] = Field(
+        default="auto", description="auto: the lean way where the provider allows; router: litellm's Router for all."
+    )
+
+
+class Configuration(Strict):
+    """A whole configuration file."""
+
+    server: Server = Server()
+    callers: tuple[Caller, ...] = ()
+    hosts: dict[str, Host]
+    tiers: Tiers
+    limits: Limits = Limits()
+    policy: Policy = Policy()
+    classifier: ClassifierSettings = ClassifierSettings()
+    upstream: UpstreamSettings = UpstreamSettings()
+    store: Store = Store()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        """Cross-checks; each message starts with the dotted key that is at fault."""
+        seen: set[str] = set()
+        for tier in TIERS:
+            settings = self.tiers[tier]
+            if any(TIERS.index(f) <= TIERS.index(tier) for f in settings.fallbacks):
+                raise ValueError(f"tiers.{tier}.fallbacks: leads down or to itself; name only tiers above {tier}")
+            for number, deployment in enumerate(settings.deployments):
+                key = f"tiers.{tier}.deployments[{number}]"
+                if deployment.host not in self.hosts:
+                    known = ", ".join(self.hosts) or "none"
+                    raise ValueError(f"{key}.host: no host is named {deployment.host!r}; write one of: {known}")
+                if deployment.id in seen:
+                    raise ValueError(f"{key}.id: {deployment.id!r} is there twice; ids are unique in the file")
+                seen.add(deployment.id)
+                if tier is Tier.REASONING and self.is_local(deployment):
+                    raise ValueError(
+                        f"{key}.local: a local deployment in the reasoning tier; move it to coding, "
+                        "or leave the tier empty with deployments: []"
+                    )
+        if len({c.name for c in self.callers}) != len(self.callers):
+            raise ValueError("callers: two callers share a name; names are unique")
+        return self
+
+    def is_local(self, deployment: Deployment) -> bool:
+        """Whether ``deployment`` stands in the house: its own word, else its host's."""
+        return self.hosts[deployment.host].local if deployment.local is None else deployment.local
+
+    def address_of(self, deployment: Deployment) -> str:
+        """Base URL of ``deployment`` without a trailing slash."""
+        return (deployment.address or self.hosts[deployment.host].address).rstrip("/")
+
+    def key_of(self, deployment: Deployment) -> str | None:
+        """The key in clear for the wire, or None. Never log it."""
+        secret = deployment.key or self.hosts[deployment.host].key
+        return secret.get_secret_value() if secret else None
+
+    def deployments(self) -> tuple[tuple[Tier, Deployment], ...]:
+        """All deployments with their tiers, in order."""
+        return tuple((tier, d) for tier in TIERS for d in self.tiers[tier].deployments)

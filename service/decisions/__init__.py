@@ -1,0 +1,1 @@
+"""Decision records: what was decided, tried, served and said afterwards."""

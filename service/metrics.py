@@ -1,0 +1,60 @@
+"""Prometheus metrics of the service, in a registry of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
+
+Snapshot = Callable[[], Mapping[str, float]]
+
+
+class Metrics:
+    """Counters of requests and attempts, and gauges read from the parts when they are asked for."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "autotier_requests",
+            "Requests by tier, reason and how they ended.",
+            ("tier", "reason", "outcome"),
+            registry=self.registry,
+        )
+        self.attempts = Counter(
+            "autotier_attempts",
+            "Attempts by deployment and outcome.",
+            ("deployment", "outcome"),
+            registry=self.registry,
+        )
+        self.first_token = Histogram(
+            "autotier_first_token_seconds",
+            "Time to the first token by tier.",
+            ("tier",),
+            registry=self.registry,
+            buckets=SECONDS,
+        )
+        self.cost = Counter("autotier_cost_usd", "Cost by deployment.", ("deployment",), registry=self.registry)
+        self.feedback = Counter("autotier_feedback", "Feedback by kind.", ("kind",), registry=self.registry)
+
+    def watch(self, prefix: str, snapshot: Snapshot) -> None:
+        """Shows the numbers of ``snapshot()`` as gauges named ``autotier_<prefix>_<key>``."""
+        self.registry.register(_Snapshots(prefix, snapshot))
+
+    def text(self) -> bytes:
+        """The exposition in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class _Snapshots(Collector):
+    def __init__(self, prefix: str, snapshot: Snapshot) -> None:
+        self._prefix = prefix
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        for name, value in self._snapshot().items():
+            clean = "".join(c if c.isalnum() else "_" for c in name)
+            yield GaugeMetricFamily(f"autotier_{self._prefix}_{clean}", f"{self._prefix}: {name}.", value=value)

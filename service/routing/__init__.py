@@ -1,0 +1,1 @@
+"""Which tier and which deployments: constraints, choosers, policy, and the reason for each decision."""

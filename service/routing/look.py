@@ -1,0 +1,113 @@
+"""The one look that routing takes at a request's text: view, classification, privacy, keys.
+
+All of it is CPU work without awaiting; ``Looker.look`` takes it off the event loop for prompts above 2,000 characters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from classifier import Classification, Classifier, PromptView, view_of
+from service.config.model import Configuration
+from service.routing.conversation import ConversationKeys
+from service.routing.privacy import detect
+from service.routing.request import ChatRequest
+from service.routing.tokens import texts_of
+
+INLINE_CHARS = 2_000
+
+log = logging.getLogger("autotier.routing")
+
+Matrices = Mapping[str, Sequence[Sequence[float]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at a request gives.
+
+    Attributes:
+        classification: None where the classifier failed or ran out of time (``failure`` says which).
+        private: Kind of the privacy detector's hit, ``asked`` where the client asked for it, or None.
+        conversation: Key under which the conversation would be stored, or None.
+        same_request: Key that equal requests share.
+    """
+
+    view: PromptView
+    classification: Classification | None
+    failure: str
+    private: str | None
+    conversation: str | None
+    same_request: str
+
+
+class Looker:
+    """Looks at requests with one classifier, one set of matrices, one privacy floor.
+
+    Args:
+        classifier: From ``classifier.load``.
+        matrices: Cost matrices of the running chain by name; what is missing is the artifact's.
+        configuration: For detectors and the classifier's time limit.
+        keys: Conversation keys.
+    """
+
+    def __init__(
+        self, classifier: Classifier, matrices: Matrices, configuration: Configuration, keys: ConversationKeys
+    ) -> None:
+        self.classifier = classifier
+        self._matrices = matrices
+        self._privacy = configuration.policy.privacy
+        self._limit_s = configuration.classifier.time_limit_ms / 1000
+        self._keys = keys
+        self.degraded = 0
+
+    async def look(self, request: ChatRequest) -> Look:
+        """The look; long prompts in a thread. Never raises for what only advises."""
+        texts = list(texts_of(request.body))
+        if sum(map(len, texts)) <= INLINE_CHARS and self.classifier.stages < 2:
+            return self._finish(request, *self._see(request, texts))
+        view, private, conversation, same = await asyncio.to_thread(self._read, request, texts)
+        try:
+            spoken = await asyncio.wait_for(asyncio.to_thread(self._classify, request, view), self._limit_s)
+        except TimeoutError:
+            return self._finish(request, view, private, conversation, same, (None, "classifier ran out of time"))
+        return self._finish(request, view, private, conversation, same, spoken)
+
+    def _see(self, request: ChatRequest, texts: list[str]) -> tuple[Any, ...]:
+        view, private, conversation, same = self._read(request, texts)
+        return view, private, conversation, same, self._classify(request, view)
+
+    def _read(self, request: ChatRequest, texts: list[str]) -> tuple[PromptView, str | None, str | None, str]:
+        fields = {k: v for k, v in request.body.items() if k != "messages"}
+        return (
+            view_of(request.messages, **fields),
+            "asked" if request.private else detect(texts, self._privacy),
+            self._keys.known(request),
+            self._keys.same_request(request),
+        )
+
+    def _classify(self, request: ChatRequest, view: PromptView) -> tuple[Classification | None, str]:
+        matrix = self._matrices.get(request.matrix, request.matrix)
+        try:
+            return self.classifier.classify_view(view, matrix=matrix), ""
+        except Exception as error:  # the classifier advises: its failure degrades loudly, it ends no request
+            log.exception("classifier failed")
+            return None, f"classifier failed: {type(error).__name__}"
+
+    def _finish(
+        self,
+        request: ChatRequest,
+        view: PromptView,
+        private: str | None,
+        conversation: str | None,
+        same: str,
+        spoken: tuple[Classification | None, str],
+    ) -> Look:
+        classification, failure = spoken
+        if failure:
+            self.degraded += 1
+            log.warning("request classified as degraded: %s", failure)
+        return Look(view, classification, failure, private, conversation, same)

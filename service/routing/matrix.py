@@ -1,0 +1,26 @@
+"""Cost-of-error matrices of the running chain, from its own prices and speeds (formula: ``classifier.costs``)."""
+
+from __future__ import annotations
+
+from classifier import TIERS, Matrix, Tier
+from classifier.costs import TWO_MACS, TYPICAL_INPUT, TYPICAL_OUTPUT, TierCost, matrices
+from service.config import Configuration
+
+
+def matrices_of(configuration: Configuration) -> dict[str, Matrix]:
+    """The matrices ``default``, ``eco`` and ``quality``: those that the configuration gives, else computed ones."""
+    first, second, third = (_cost_of(configuration, tier) for tier in TIERS)
+    computed = matrices((first, second, third))
+    return {**computed, **configuration.policy.matrices}
+
+
+def _cost_of(configuration: Configuration, tier: Tier) -> TierCost:
+    """A typical answer of the tier's first deployment; a tier without any counts as in ``configs/two-macs.yaml``."""
+    deployments = configuration.tiers[tier].deployments
+    if not deployments:
+        return TWO_MACS[TIERS.index(tier)]
+    first = deployments[0]
+    dollars = (
+        TYPICAL_INPUT * first.prices.input_per_mtok + TYPICAL_OUTPUT * first.prices.output_per_mtok
+    ) / 1_000_000
+    return TierCost(cents=dollars * 100, seconds=TYPICAL_OUTPUT / first.tokens_per_s)
