@@ -1,0 +1,310 @@
+"""The one place that walks the chain: which deployment next, its limits, and when to stop.
+
+Limits (DESIGN, "Limits"): per tier a limit to the first token over the whole chain; per attempt 8 s for a local
+model seen loaded, 45 s for one seen cold or not seen yet (which adds 37 s to the tier's limit, once per host),
+whatever is left for a cloud; 30 s between tokens; 15 minutes for an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from classifier import Tier
+from service.config import Configuration, Deployment
+from service.upstream import verdicts
+from service.upstream.collect import Answer, Collector
+from service.upstream.fleet import Fleet
+from service.upstream.health import Clock, Health
+from service.upstream.interface import Attempt, Outcome, UpstreamFailure
+from service.upstream.plan import LocalNotAllowed, Plan
+from service.upstream.prober import Prober
+from service.upstream.serving import Serving
+from service.upstream.ways import Ways
+
+
+@dataclass(slots=True)
+class _Walk:
+    """One request's way through the chain. Seconds of the clock."""
+
+    plan: Plan
+    started_s: float
+    deadline_s: float
+    cap_s: float
+    remaining: list[Deployment]
+    stand_ins: list[Deployment]
+    cold_hosts: set[str] = field(default_factory=set)
+
+    @property
+    def ends_s(self) -> float:
+        """When the next first token comes too late."""
+        return min(self.deadline_s, self.cap_s)
+
+    def take(self, deployment: Deployment) -> None:
+        """Marks ``deployment`` as visited."""
+        self.remaining = [d for d in self.remaining if d.id != deployment.id]
+        self.stand_ins = [d for d in self.stand_ins if d.id != deployment.id]
+
+
+class Chain:
+    """Sends a request along its plan until a deployment answers.
+
+    Args:
+        configuration: Limits and hosts.
+        ways: How deployments are reached.
+        health: Verdicts, cooldowns and slots.
+        fleet: Hosts and order.
+        prober: Tries held hosts in the background, or None.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        ways: Ways,
+        health: Health,
+        fleet: Fleet,
+        prober: Prober | None = None,
+        *,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._limits = configuration.limits
+        self._configuration = configuration
+        self._ways = ways
+        self._fleet = fleet
+        self._prober = prober
+        self._clock = clock
+        self.health = health
+
+    def start(self) -> None:
+        """Starts the prober and what ways need long for. Needs a running loop."""
+        self._ways.start()
+        if self._prober is not None:
+            self._prober.start()
+
+    async def close(self) -> None:
+        """Ends the prober and closes all connections."""
+        if self._prober is not None:
+            await self._prober.close()
+        await self._ways.close()
+        await self._fleet.close()
+
+    async def open(self, plan: Plan) -> Serving:
+        """The first deployment's stream that has a first token.
+
+        Raises:
+            UpstreamRefused: A deployment says that the request is wrong.
+            ContextLengthExceeded: All say that it is too long.
+            DeadlineExceeded: The tier's limit ran out.
+            DeploymentsFailed: All failed.
+            LocalNotAllowed: The plan holds a local deployment though it must not.
+        """
+        return await self._next_serving(self._walk(plan))
+
+    async def complete(self, plan: Plan) -> Answer:
+        """A whole answer, for a client that did not ask for a stream: one that dies is a failed attempt.
+
+        Raises:
+            RequestError: As `open`; `DeadlineExceeded` also where the answer's cap ran out.
+        """
+        walk = self._walk(plan)
+        while True:
+            serving = await self._next_serving(walk)
+            first_token_s = self._clock()
+            collector = Collector()
+            try:
+                async for batch in serving:
+                    for chunk in batch:
+                        collector.add(chunk)
+            except UpstreamFailure as failure:
+                if failure.outcome is Outcome.CAP:
+                    raise verdicts.too_late(plan.attempts, "The longest time for an answer ran out") from failure
+                self._stop_if_refused(walk, failure)
+                # Its client has seen nothing: the limit to the first token stood still while tokens came.
+                walk.deadline_s += self._clock() - first_token_s
+                continue
+            finally:
+                await serving.aclose()
+            tally = serving.tally
+            return Answer(
+                serving.deployment, serving.attempt, collector.choices(), tally.usage, tally.system_fingerprint
+            )
+
+    def readiness(self) -> dict[Tier, bool]:
+        """Per tier that has deployments, whether a request would be sent upstream at once."""
+        return {
+            tier: any(self._would_send(d) for d in self._configuration.tiers[tier].deployments)
+            for tier in Tier
+            if self._configuration.tiers[tier].deployments
+        }
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain counters and states for ``/metrics`` and ``doctor``: those of `Health` and ``swaps`` by host."""
+        return {**self.health.snapshot(), "swaps": dict(self._fleet.swaps)}
+
+    def _would_send(self, deployment: Deployment) -> bool:
+        held = self.health.cooldown(deployment) or self.health.verdict(self._fleet.endpoint(deployment).name)
+        return held is None and self.health.slot_free(deployment) and self._ways.is_ready(deployment)
+
+    def _walk(self, plan: Plan) -> _Walk:
+        if not plan.local_allowed:
+            self._forbid_local(*plan.deployments, *plan.stand_ins)
+        now = self._clock()
+        unique = list({d.id: d for d in plan.deployments}.values())
+        stand_ins = [s for s in plan.stand_ins if s.id not in {d.id for d in unique}]
+        return _Walk(
+            plan, now, now + plan.first_token_s, now + self._limits.answer_cap_s, unique, stand_ins
+        )
+
+    async def _next_serving(self, walk: _Walk) -> Serving:
+        plan = walk.plan
+        while walk.remaining:
+            if self._clock() >= walk.ends_s:
+                raise verdicts.too_late(plan.attempts, "No first token within the tier's limit")
+            deployment = await self._fleet.next(plan, walk.remaining, walk.stand_ins)
+            walk.take(deployment)
+            try:
+                return await self._attempt(walk, deployment)
+            except UpstreamFailure as failure:
+                self._stop_if_refused(walk, failure)
+        raise self._used_up(walk)
+
+    def _stop_if_refused(self, walk: _Walk, failure: UpstreamFailure) -> None:
+        if failure.outcome is Outcome.BAD_REQUEST:
+            raise verdicts.refused(failure, walk.plan.attempts) from failure
+
+    def _used_up(self, walk: _Walk) -> Exception:
+        attempts = walk.plan.attempts
+        if self._clock() >= walk.ends_s and attempts and attempts[-1].outcome is Outcome.FIRST_TOKEN_TIMEOUT:
+            return verdicts.too_late(attempts, "No first token within the tier's limit")
+        hosts = {
+            a.deployment_id: self._fleet.endpoint(self._fleet.by_id[a.deployment_id]).name
+            for a in attempts
+            if a.outcome is not Outcome.NO_FREE_SLOT
+        }
+        busy = any(a.outcome is Outcome.NO_FREE_SLOT for a in attempts)
+        return verdicts.used_up(attempts, retry_after_s=1.0 if busy else self.health.retry_after_s(hosts))
+
+    async def _attempt(self, walk: _Walk, deployment: Deployment) -> Serving:
+        """One deployment: pre-flight, call, first token. Its record is in the plan from the start.
+
+        Raises:
+            UpstreamFailure: The chain moves on.
+        """
+        plan = walk.plan
+        if not plan.local_allowed:
+            self._forbid_local(deployment)
+        started = self._clock()
+        attempt = Attempt(
+            len(plan.attempts), deployment.id, Outcome.ABORTED, prompt_tokens_counted=plan.prompt_tokens
+        )
+        plan.attempts.append(attempt)
+        try:
+            await self._gate(walk, deployment, attempt, started)
+            serving = await self._send(walk, deployment, attempt, started)
+        finally:
+            if not attempt.total_ms:
+                attempt.total_ms = (self._clock() - started) * 1000
+        if not plan.local_allowed:
+            self._forbid_local(serving.deployment)
+        return serving
+
+    async def _gate(self, walk: _Walk, deployment: Deployment, attempt: Attempt, started: float) -> None:
+        """What keeps a deployment from being called at all: rests, verdicts, slots, the pre-flight."""
+        endpoint = self._fleet.endpoint(deployment)
+        cooldown = self.health.cooldown(deployment)
+        if cooldown is not None:
+            self._pass_over(attempt, Outcome.COOLING_DOWN, f"rests after {cooldown.outcome}: {cooldown.detail}")
+        verdict = self.health.verdict(endpoint.name)
+        if verdict is not None:
+            # Asked for by this very request: it is the pre-flight's own verdict, not a remembered one.
+            fresh = verdict.since_s >= walk.started_s
+            outcome = Outcome.PREFLIGHT_FAILED if fresh else Outcome.REMEMBERED_DOWN
+            self._pass_over(attempt, outcome, verdict.detail)
+        if not self.health.slot_free(deployment):
+            self._pass_over(attempt, Outcome.NO_FREE_SLOT, f"all {deployment.parallel} are taken")
+        if not await self._fleet.reach(endpoint):
+            down = self.health.verdict(endpoint.name)
+            self._pass_over(attempt, Outcome.PREFLIGHT_FAILED, down.detail if down else "")
+        attempt.connect_ms = (self._clock() - started) * 1000
+
+    async def _send(self, walk: _Walk, deployment: Deployment, attempt: Attempt, started: float) -> Serving:
+        plan = walk.plan
+        try:
+            async with asyncio.timeout(max(walk.ends_s - self._clock(), 0.0)):
+                await self._ways.prepare(deployment)
+        except TimeoutError:
+            self._pass_over(attempt, Outcome.FIRST_TOKEN_TIMEOUT, "the way upstream was not ready yet")
+        slot = self.health.take_slot(deployment)
+        if slot is None:
+            self._pass_over(attempt, Outcome.NO_FREE_SLOT, f"all {deployment.parallel} are taken")
+        sent = self._clock()
+        cold = self._is_cold(walk, deployment)
+        way = self._ways.of(deployment)
+        attempt.way = way.name
+        serving = Serving(
+            deployment,
+            attempt,
+            way.stream(plan.call(deployment)),
+            limits=self._limits,
+            health=self.health,
+            clock=self._clock,
+            started_s=started,
+            cap_s=walk.cap_s,
+            is_local=self._fleet.is_local(deployment),
+            prompt_tokens=plan.prompt_tokens,
+            release=self._releaser(deployment, slot),
+        )
+        try:
+            await self._first_token(walk, serving, cold=cold)
+        except BaseException:  # also a client that leaves: the connection must not stay open
+            await serving.aclose()
+            raise
+        took = self._clock() - sent
+        self._fleet.first_token(deployment, cold=cold, took_s=took)
+        return serving
+
+    async def _first_token(self, walk: _Walk, serving: Serving, *, cold: bool) -> None:
+        deployment = serving.deployment
+        left = max(walk.ends_s - self._clock(), 0.0)
+        limit = left
+        if self._fleet.is_local(deployment):
+            limit = min(left, self._limits.cold_attempt_s if cold else self._limits.loaded_attempt_s)
+        try:
+            async with asyncio.timeout(limit):
+                await serving.until_first_token()
+        except TimeoutError:
+            failure = UpstreamFailure(Outcome.FIRST_TOKEN_TIMEOUT, f"no first token within {limit:.1f} s")
+            # Short rations say nothing about the deployment: it had less than a loaded model may take.
+            await serving.fail(failure, cools=limit >= self._limits.loaded_attempt_s)
+        except UpstreamFailure as failure:
+            if failure.outcome is Outcome.CONNECT:
+                self._fleet.lost(deployment, failure.detail)
+            raise
+
+    def _is_cold(self, walk: _Walk, deployment: Deployment) -> bool:
+        """Whether a local model must load first, or nobody knows; the first one at a host adds to the tier's limit."""
+        if not self._fleet.is_local(deployment) or self._fleet.is_loaded(deployment):
+            return False
+        host = self._fleet.endpoint(deployment).name
+        if host not in walk.cold_hosts:
+            walk.cold_hosts.add(host)
+            walk.deadline_s += self._limits.cold_extra_s
+        self._fleet.loads(deployment)
+        return True
+
+    def _releaser(self, deployment: Deployment, slot: float) -> Callable[[], None]:
+        return lambda: self.health.give_slot(deployment, slot)
+
+    def _pass_over(self, attempt: Attempt, outcome: Outcome, detail: str) -> NoReturn:
+        attempt.outcome, attempt.detail = outcome, detail[:500]
+        self.health.count(attempt.deployment_id, outcome)
+        raise UpstreamFailure(outcome, detail)
+
+    def _forbid_local(self, *deployments: Deployment) -> None:
+        local = [d.id for d in deployments if self._fleet.is_local(d)]
+        if local:
+            raise LocalNotAllowed(f"the plan forbids local deployments and holds {', '.join(local)}")
