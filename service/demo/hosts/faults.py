@@ -110,8 +110,8 @@ def parse_fault(text: str) -> Fault:
         if not equals:
             raise BadFault(f"fault {head}: {part!r} is not key=value")
         fault = _with(fault, key.strip(), value.strip())
-    if fault.count and name in SOCKET_FAULTS:
-        raise BadFault(f"fault {name}: count needs a request, and this fault lets none through")
+    if fault.count and (name in SOCKET_FAULTS or name is FaultName.COLD):
+        raise BadFault(f"fault {name}: count is for faults that meet single requests")
     return fault
 
 

@@ -38,7 +38,11 @@ class ServicePort:
             return
         sock = self._taken_over()
         sock.setblocking(False)
-        self._listener = await asyncio.get_running_loop().create_server(self._server, sock=sock, backlog=BACKLOG)
+        # Known to us before it listens: a task that is cancelled in between must not leave it behind.
+        self._listener = await asyncio.get_running_loop().create_server(
+            self._server, sock=sock, backlog=BACKLOG, start_serving=False
+        )
+        await self._listener.start_serving()
 
     def refuse(self) -> None:
         """Stop listening and break all connections: what a machine that is off looks like."""

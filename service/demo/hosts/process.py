@@ -143,10 +143,15 @@ async def _parent_gone(ended: asyncio.Event) -> None:
         if not os.read(stdin, 4096):
             ended.set()
 
-    loop.add_reader(stdin, readable)
+    try:
+        loop.add_reader(stdin, readable)
+    except OSError:
+        # A file or /dev/null cannot be watched and never closes: the parent alone counts.
+        stdin = -1
     try:
         while os.getppid() == parent:  # noqa: ASYNC110 - no event says that a parent has died
             await asyncio.sleep(PARENT_CHECK_S)
         ended.set()
     finally:
-        loop.remove_reader(stdin)
+        if stdin >= 0:
+            loop.remove_reader(stdin)

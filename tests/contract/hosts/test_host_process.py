@@ -23,7 +23,10 @@ def gone(pid: int, seconds: float = 5.0) -> bool:
     """Wait until a process is gone, or a zombie that nobody has collected."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
             return True
         time.sleep(0.02)
     return False

@@ -31,7 +31,7 @@ WEATHER: Any = {
 @pytest.fixture
 async def client(cloud: SimulatedHost) -> AsyncIterator[openai.AsyncOpenAI]:
     """The official client without retries."""
-    http = httpx.AsyncClient(trust_env=False)
+    http = openai.DefaultAsyncHttpxClient(trust_env=False)
     async with openai.AsyncOpenAI(
         api_key=KEY, base_url=cloud.openai_base, max_retries=0, timeout=2, http_client=http
     ) as made:
@@ -41,7 +41,7 @@ async def client(cloud: SimulatedHost) -> AsyncIterator[openai.AsyncOpenAI]:
 @pytest.fixture
 async def local(ollama: SimulatedHost) -> AsyncIterator[openai.AsyncOpenAI]:
     """The official client at Ollama's imitation."""
-    http = httpx.AsyncClient(trust_env=False)
+    http = openai.DefaultAsyncHttpxClient(trust_env=False)
     async with openai.AsyncOpenAI(
         api_key="ollama", base_url=ollama.openai_base, max_retries=0, timeout=2, http_client=http
     ) as made:

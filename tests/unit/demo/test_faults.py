@@ -43,7 +43,8 @@ def test_cold_loads_take_twenty_seconds_unless_said_otherwise() -> None:
         ("429:again=1", "unknown parameter 'again'"),
         ("hang:scope=some", "scope is all or answers"),
         ("hang:count", "'count' is not key=value"),
-        ("down:count=1", "count needs a request"),
+        ("down:count=1", "count is for faults that meet single requests"),
+        ("cold:count=1", "count is for faults that meet single requests"),
     ],
 )
 def test_a_wrong_fault_is_refused_with_what_is_wrong(text: str, words: str) -> None:
