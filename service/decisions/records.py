@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from classifier import Tier
+
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
@@ -37,8 +39,8 @@ class DecisionRecord:
         caller: Name of the caller, ``local`` without keys.
         surface: ``chat``.
         model_asked: The model name that the client sent.
-        outcome: ``answered``, ``refused`` (before the chain), ``failed``, ``aborted`` (client left) or ``cut`` (died after
-            the first token).
+        outcome: ``answered``, ``refused`` (before the chain), ``failed``, ``aborted`` (client left) or ``cut`` (died
+            after the first token).
         status: HTTP status of the answer.
         decision: ``RouteDecision.public()`` without what has columns of its own.
         messages: The conversation's messages where ``store.prompts`` is ``full``, else None.
@@ -77,7 +79,13 @@ class DecisionRecord:
 
 @dataclass(frozen=True, slots=True)
 class FeedbackRecord:
-    """What a caller said about a decision afterwards. At least one of the four is set."""
+    """What a caller said about a decision afterwards. At least one of the four is set.
+
+    Attributes:
+        source: ``caller`` for what was said; other words for labels that were concluded (an override that repeats a
+            request, a regeneration).
+        weight: Weight of the label in training, 1.0 for what was said.
+    """
 
     decision_id: str
     caller: str
@@ -86,6 +94,8 @@ class FeedbackRecord:
     solved: bool | None = None
     rating: int | None = None
     comment: str | None = None
+    source: str = "caller"
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +114,33 @@ class ConversationRecord:
     tier: str
     decision_id: str
     updated_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRecord:
+    """The tier that a conversation was last served with, as it is read back.
+
+    Attributes:
+        rejected: The caller said of the last answer that it did not solve the task.
+    """
+
+    tier: Tier
+    decision_id: str
+    rejected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionFilter:
+    """Which decisions are listed; None does not filter.
+
+    Attributes:
+        since_s: Unix seconds; decisions from then on.
+        limit: How many, newest first.
+    """
+
+    since_s: float | None = None
+    caller: str | None = None
+    tier: str | None = None
+    reason: str | None = None
+    outcome: str | None = None
+    limit: int = 20

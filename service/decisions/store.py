@@ -1,0 +1,321 @@
+"""The store of decisions: SQLite (WAL) in a home, PostgreSQL for a fleet. It blocks: see ``Recorder``."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, Self
+
+from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from service.decisions import pruning, reading
+from service.decisions.database import (
+    WRITES,
+    Location,
+    engine_of,
+    locate,
+    make_file,
+    store_error,
+    store_errors,
+)
+from service.decisions.migrations import NewerStore, migrate, pending_of
+from service.decisions.records import DecisionFilter, DecisionRecord, FeedbackRecord, HoldRecord
+from service.decisions.rows import SAID, Batch, DecisionRow, feedback_row, merged, storable
+from service.decisions.schema import attempts, conversations, decisions, feedback, runs, settings
+from service.errors import StoreError, StoreProblem
+
+log = logging.getLogger("autotier.store")
+
+Clock = Callable[[], float]
+_KEY_OF_HASHES = "conversation_secret"
+
+
+class DecisionStore:
+    """Decisions, attempts, feedback and conversation holds. Make one with ``open``; safe for threads.
+
+    Attributes:
+        location: Where it is.
+        shared: Other processes may write to it too (PostgreSQL).
+    """
+
+    def __init__(self, location: Location, *, clock: Clock, read_only: bool) -> None:
+        self.location = location
+        self.shared = location.path is None
+        self._clock = clock
+        self._read_only = read_only
+        self._insert = postgresql.insert if self.shared else sqlite.insert
+        self._engine = engine_of(location, create=not read_only, query_only=read_only)
+        # PostgreSQL's commit is durable as it is, so one engine does.
+        self._durable = (
+            self._engine
+            if self.shared
+            else engine_of(location, durable=True, create=not read_only, query_only=read_only)
+        )
+        self._file_id: tuple[int, int] | None = None
+        self._suspect = False
+
+    @classmethod
+    def open(cls, url: str, *, clock: Clock = time.time, read_only: bool = False) -> Self:
+        """Opens a store and brings it to the present schema.
+
+        Args:
+            url: ``sqlite:///PATH`` or ``postgresql://USER:PASSWORD@HOST/NAME``.
+            clock: Unix seconds.
+            read_only: Change nothing: the store must be there, with the present schema.
+
+        Raises:
+            StoreError: It cannot be used; the message names place and fix.
+        """
+        location = locate(url)
+        if read_only and location.path is not None and not location.path.exists():
+            raise store_error(StoreProblem.MISSING, location, "there is no such store yet")
+        store = cls(location, clock=clock, read_only=read_only)
+        try:
+            store._check() if read_only else store._prepare()
+        except StoreError:
+            store.close()
+            raise
+        return store
+
+    def close(self) -> None:
+        """Gives back all connections. The last one of a SQLite store folds its WAL into the file."""
+        self._engine.dispose()
+        self._durable.dispose()
+
+    def write(self, batch: Batch, *, run_id: str | None = None) -> None:
+        """Writes a batch in one transaction. What is there already (a retry) is left as it is.
+
+        Args:
+            batch: Decisions and holds; of two holds of one key the later counts.
+            run_id: The run whose count of written decisions grows with it.
+
+        Raises:
+            StoreError: Nothing of the batch was written; ``INVALID_ROW`` if a row is at fault.
+        """
+        with self._writing(self._engine) as connection:
+            self._put_decisions(connection, batch.decisions)
+            if batch.holds:
+                holds = {one.key: one for one in sorted(batch.holds, key=lambda one: one.updated_s)}
+                # Sorted, because two replicas that lock rows in different orders deadlock.
+                self._put_holds(connection, [asdict(holds[key]) for key in sorted(holds)])
+            if run_id is not None:
+                self._count(connection, run_id, len(batch.decisions))
+
+    def add_feedback(self, record: FeedbackRecord, decision: DecisionRow | None = None) -> bool:
+        """Keeps a statement; it is on disk when this returns.
+
+        A statement that changes nothing of what holds (``merged``) is not stored again.
+
+        Args:
+            record: What was said.
+            decision: The decision if it may still wait for its batch: written along, so that none loses the other.
+
+        Returns:
+            Whether it said something new.
+
+        Raises:
+            StoreError: It is not kept.
+        """
+        with self._writing(self._durable) as connection:
+            if decision is not None:
+                self._put_decisions(connection, [decision])
+            before = reading.statements_on(connection, record.decision_id, lock=True)
+            row = feedback_row(record)
+            said = FeedbackRecord(**row)
+            if _known(before, said):
+                return False
+            connection.execute(self._insert(feedback).values(number=len(before), **row))
+        return True
+
+    def feedback_of(self, decision_id: str) -> list[FeedbackRecord]:
+        """What holds now about a decision: one record per caller and source."""
+        return merged(self.feedback_history(decision_id))
+
+    def feedback_history(self, decision_id: str) -> list[FeedbackRecord]:
+        """Every statement about a decision, oldest first."""
+        with self._reading() as connection:
+            return reading.statements_on(connection, storable(decision_id))
+
+    def get(self, decision_id: str) -> DecisionRecord | None:
+        """The whole record of a decision, or None."""
+        with self._reading() as connection:
+            return reading.one_decision(connection, storable(decision_id))
+
+    def recent(self, wanted: DecisionFilter | None = None) -> list[DecisionRecord]:
+        """The newest decisions first, with attempts, without prompts."""
+        with self._reading() as connection:
+            return reading.newest(connection, wanted or DecisionFilter())
+
+    def hold(self, key: str) -> HoldRecord | None:
+        """The hold of a conversation, or None."""
+        with self._reading() as connection:
+            return reading.one_hold(connection, key)
+
+    def export(self) -> Iterator[dict[str, Any]]:
+        """Rows for JSON lines: each decision by time, its attempts, ``feedback`` (what holds) beside it."""
+        after = ""
+        while True:
+            with self._reading() as connection:
+                page = reading.page_of_decisions(connection, after)
+                said = reading.statements_by_decision(connection, [one.id for one in page])
+            for one in page:
+                yield {**asdict(one), "feedback": [asdict(label) for label in merged(said.get(one.id, []))]}
+            if len(page) < reading.PAGE:
+                return
+            after = page[-1].id
+
+    def delete_older(self, days: float) -> int:
+        """Deletes everything older than ``days``; returns how many decisions."""
+        with store_errors(self.location):
+            deleted = pruning.delete_before(self._for_writes(), self._clock() - days * 86_400)
+        self._forget_log()
+        return deleted
+
+    def delete_caller(self, name: str) -> int:
+        """Deletes everything of a caller; returns how many decisions."""
+        with store_errors(self.location):
+            deleted = pruning.delete_by(self._for_writes(), name)
+        self._forget_log()
+        return deleted
+
+    def secret(self) -> bytes:
+        """32 random bytes, made once per store: the key of conversation hashes, so that holds survive a restart."""
+        with self._writing(self._durable) as connection:
+            made = self._insert(settings).values(key=_KEY_OF_HASHES, value=secrets.token_hex(32))
+            connection.execute(made.on_conflict_do_nothing())
+            found = connection.execute(select(settings.c.value).where(settings.c.key == _KEY_OF_HASHES)).scalar_one()
+        return bytes.fromhex(found)
+
+    def begin_run(self, run_id: str) -> None:
+        """Notes that a process starts to write."""
+        with self._writing(self._engine) as connection:
+            self._count(connection, run_id, 0)
+
+    def end_run(self, run_id: str, *, accepted: int, dropped: int) -> int:
+        """Notes how a run ended, its own or a killed one's.
+
+        Args:
+            run_id: The run.
+            accepted: Decisions that it was given.
+            dropped: Those of them that it gave up, loudly, while it ran.
+
+        Returns:
+            Decisions that it lost without a word.
+        """
+        with self._writing(self._durable) as connection:
+            written = connection.execute(select(runs.c.written).where(runs.c.id == run_id)).scalar()
+            lost = max(0, accepted - dropped - (written or 0))
+            ended = {"dropped": dropped, "ended_s": self._clock(), "lost": lost}
+            connection.execute(runs.update().where(runs.c.id == run_id).values(**ended))
+        return lost
+
+    def lost(self) -> int:
+        """Decisions that killed runs lost, over the life of the store."""
+        with self._reading() as connection:
+            return int(connection.execute(select(func.coalesce(func.sum(runs.c.lost), 0))).scalar_one())
+
+    def _put_decisions(self, connection: Connection, rows: Any) -> None:
+        if not rows:
+            return
+        connection.execute(self._insert(decisions).on_conflict_do_nothing(), [row.values for row in rows])
+        made = [attempt for row in rows for attempt in row.attempts]
+        if made:
+            connection.execute(self._insert(attempts).on_conflict_do_nothing(), made)
+
+    def _put_holds(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
+        put = self._insert(conversations)
+        newer = put.excluded
+        put = put.on_conflict_do_update(
+            index_elements=[conversations.c.key],
+            set_={name: newer[name] for name in ("caller", "tier", "decision_id", "updated_s")},
+            where=newer.updated_s >= conversations.c.updated_s,
+        )
+        connection.execute(put, rows)
+
+    def _count(self, connection: Connection, run_id: str, written: int) -> None:
+        row = self._insert(runs).values(id=run_id, started_s=self._clock(), written=written, dropped=0)
+        grown = {"written": runs.c.written + row.excluded.written}
+        connection.execute(row.on_conflict_do_update(index_elements=[runs.c.id], set_=grown))
+
+    def _for_writes(self) -> Engine:
+        return self._engine.execution_options(**WRITES)
+
+    @contextmanager
+    def _writing(self, engine: Engine) -> Iterator[Connection]:
+        if self._suspect or self._was_replaced():
+            self._reopen()
+        try:
+            with store_errors(self.location), engine.execution_options(**WRITES).begin() as connection:
+                yield connection
+        except StoreError as error:
+            # A row at fault says nothing about the store; anything else makes the next write look at it anew.
+            self._suspect = error.problem is not StoreProblem.INVALID_ROW
+            raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with store_errors(self.location), self._engine.begin() as connection:
+            yield connection
+
+    def _prepare(self) -> None:
+        make_file(self.location)
+        with store_errors(self.location), self._for_writes().begin() as connection:
+            try:
+                applied = migrate(connection, self._clock())
+            except NewerStore as error:
+                raise store_error(StoreProblem.NEWER, self.location, f"unknown migration {error}") from error
+        if applied:
+            log.info("%s: applied %s", self.location.shown, ", ".join(applied))
+        self._file_id = self._present_file_id()
+
+    def _check(self) -> None:
+        with self._reading() as connection:
+            try:
+                lacking = pending_of(connection)
+            except NewerStore as error:
+                raise store_error(StoreProblem.NEWER, self.location, f"unknown migration {error}") from error
+        if lacking:
+            raise store_error(StoreProblem.MISSING, self.location, "it was made by an older version")
+
+    def _reopen(self) -> None:
+        """Starts over after a failure, or when the file under the open connections is no longer the one by its name."""
+        replaced = self._was_replaced()
+        self.close()
+        if not self._read_only:
+            self._prepare()
+        self._suspect = False
+        if replaced:
+            log.error(
+                "%s was replaced or removed while in use; writing to the file that is there now", self.location.shown
+            )
+
+    def _was_replaced(self) -> bool:
+        return self._file_id is not None and self._present_file_id() != self._file_id
+
+    def _present_file_id(self) -> tuple[int, int] | None:
+        if self.location.path is None:
+            return None
+        try:
+            found = self.location.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _forget_log(self) -> None:
+        """Empties the WAL, in which deleted rows stand until it is reused."""
+        if not self.shared:
+            with store_errors(self.location), self._engine.connect() as connection:
+                raw = connection.connection.dbapi_connection
+                assert raw is not None
+                raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _known(before: list[FeedbackRecord], said: FeedbackRecord) -> bool:
+    """Whether ``said`` changes nothing of what holds."""
+    now = next((one for one in merged(before) if (one.caller, one.source) == (said.caller, said.source)), None)
+    return now is not None and all(getattr(said, name) in (None, getattr(now, name)) for name in SAID)
