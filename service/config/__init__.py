@@ -1,4 +1,7 @@
-"""The configuration: one YAML, validated strictly, frozen, secrets by environment reference."""
+"""The configuration: one YAML, validated strictly, frozen, secrets by environment reference.
+
+The models stand here; `service.config.load` reads files.
+"""
 
 from service.config.model import Configuration, Deployment, Limits, TierSettings
 

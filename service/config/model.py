@@ -6,13 +6,57 @@ Defaults and their sources are given beside each key; the same words make the JS
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from classifier import TIERS, Tier
 
 
+def _url(address: str) -> str:
+    """Checks a base URL.
+
+    Raises:
+        ValueError: No http(s) URL with a host, or one with a key, a query or a wrong port in it.
+    """
+    try:
+        parts = urlsplit(address)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(f"{address[:80]!r} is no address; write one such as http://mini.local:11434")
+    if parts.username or parts.query or parts.fragment:
+        raise ValueError("an address with a user, a query or a fragment in it; leave those out, keys go into `key`")
+    return address
+
+
+def _hash(key: SecretStr) -> SecretStr:
+    """Checks the form of a hashed key.
+
+    Raises:
+        ValueError: ``sha256:`` without 64 hexadecimal digits behind it.
+    """
+    text = key.get_secret_value()
+    if text.startswith("sha256:") and not re.fullmatch(r"sha256:[0-9a-fA-F]{64}", text):
+        raise ValueError(
+            "sha256: without 64 hexadecimal digits behind it; write the output of `printf %s KEY | sha256sum`"
+        )
+    return key
+
+
+Address = Annotated[str, AfterValidator(_url)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
 Matrix = Annotated[
     tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]],
@@ -23,13 +67,22 @@ Matrix = Annotated[
 class Strict(BaseModel):
     """Base of all parts: unknown keys are errors, objects are frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads yes and on as true, and pydantic true as 1: a context of 1 token would come of it."""
+        field = cls.model_fields[info.field_name] if info.field_name else None
+        if isinstance(value, bool) and field is not None and field.annotation in (int, float, float | None):
+            raise ValueError(f"is {str(value).lower()}; write a number")
+        return value
 
 
 class Host(Strict):
     """A machine or a cloud account that serves models."""
 
-    address: str = Field(description="Base URL, e.g. http://mini.local:11434 or https://api.openai.com/v1.")
+    address: Address = Field(description="Base URL, e.g. http://mini.local:11434 or https://api.openai.com/v1.")
     local: bool = Field(
         default=False,
         description="True for machines in your house. The reasoning tier never reaches a local deployment.",
@@ -53,8 +106,10 @@ class Capabilities(Strict):
 class Prices(Strict):
     """US dollars per million tokens; 0 for machines of your own."""
 
-    input_per_mtok: float = Field(default=0.0, ge=0)
-    output_per_mtok: float = Field(default=0.0, ge=0)
+    input_per_mtok: float = Field(default=0.0, ge=0, description="US dollars per million prompt tokens.")
+    output_per_mtok: float = Field(
+        default=0.0, ge=0, description="US dollars per million answer tokens, hidden thinking included."
+    )
 
 
 class Deployment(Strict):
@@ -66,14 +121,16 @@ class Deployment(Strict):
         description="`ollama`, `openai` (any OpenAI-compatible host), or a provider of litellm such as `anthropic`.",
     )
     model: str = Field(description="The model's name at the host.")
-    address: str | None = Field(default=None, description="Base URL where it differs from the host's.")
+    address: Address | None = Field(default=None, description="Base URL where it differs from the host's.")
     key: SecretStr | None = Field(default=None, description="API key where it differs from the host's.")
     local: bool | None = Field(default=None, description="Null takes the host's.")
     context: int = Field(gt=0, description="Tokens that the host really serves, prompt and answer together.")
     parallel: int = Field(default=0, ge=0, description="Requests at once; 0: no limit. One full slot passes on.")
     tokens_per_s: float = Field(default=30.0, gt=0, description="Speed of answers, for the cost of waiting.")
-    prices: Prices = Prices()
-    capabilities: Capabilities = Capabilities()
+    prices: Prices = Field(default=Prices(), description="What its tokens cost; nothing for machines of your own.")
+    capabilities: Capabilities = Field(
+        default=Capabilities(), description="What it can do; a request that needs more skips it."
+    )
     extra_fields: tuple[str, ...] = Field(
         default=(), description="Body fields outside OpenAI's that clients may send to this deployment."
     )
@@ -100,9 +157,9 @@ class TierSettings(Strict):
 class Tiers(Strict):
     """The three tiers."""
 
-    lightweight: TierSettings
-    coding: TierSettings
-    reasoning: TierSettings
+    lightweight: TierSettings = Field(description="Facts, short rewrites, one small function: an 8B model is enough.")
+    coding: TierSettings = Field(description="Real construction along a known way: a 30B coder.")
+    reasoning: TierSettings = Field(description="Design, trade-offs, proofs: a frontier model. Never a local one.")
 
     def __getitem__(self, tier: Tier) -> TierSettings:
         settings: TierSettings = getattr(self, tier.value)
@@ -130,17 +187,19 @@ class Server(Strict):
     """Where the service listens and what it reads."""
 
     host: str = Field(default="127.0.0.1", description="Address to bind. Anything but loopback needs a caller key.")
-    port: int = Field(default=4000, ge=0, le=65535)
-    max_body_bytes: int = Field(default=16 * 1024 * 1024, gt=0)
-    max_messages: int = Field(default=2000, gt=0)
+    port: int = Field(default=4000, ge=0, le=65535, description="Port to bind; 0 takes a free one.")
+    max_body_bytes: int = Field(default=16 * 1024 * 1024, gt=0, description="Largest request body; more is a 413.")
+    max_messages: int = Field(default=2000, gt=0, description="Most messages in one request.")
     max_depth: int = Field(default=64, gt=0, description="Nesting of the JSON body.")
 
 
 class Caller(Strict):
     """Somebody who may ask, with a key."""
 
-    name: Identifier
-    key: SecretStr = Field(description="As os.environ/NAME, or the key's sha256 as sha256:HEX.")
+    name: Identifier = Field(description="Name in records; unique.")
+    key: Annotated[SecretStr, AfterValidator(_hash)] = Field(
+        description="As os.environ/NAME, or the key's sha256 as sha256:HEX."
+    )
     tiers: tuple[Tier, ...] = Field(default=TIERS, description="Tiers that this caller may reach.")
     override: bool = Field(default=True, description="May name a tier.")
     admin: bool = Field(default=False, description="May see everybody's decisions.")
@@ -171,7 +230,7 @@ class Policy(Strict):
     regeneration_s: float = Field(
         default=120.0, ge=0, description="Window in which the same messages are a regeneration."
     )
-    privacy: Privacy = Privacy()
+    privacy: Privacy = Field(default=Privacy(), description="What keeps a request on local deployments.")
 
 
 class Store(Strict):
@@ -206,15 +265,17 @@ class UpstreamSettings(Strict):
 class Configuration(Strict):
     """A whole configuration file."""
 
-    server: Server = Server()
-    callers: tuple[Caller, ...] = ()
-    hosts: dict[str, Host]
-    tiers: Tiers
-    limits: Limits = Limits()
-    policy: Policy = Policy()
-    classifier: ClassifierSettings = ClassifierSettings()
-    upstream: UpstreamSettings = UpstreamSettings()
-    store: Store = Store()
+    server: Server = Field(default=Server(), description="Where the service listens and what it accepts.")
+    callers: tuple[Caller, ...] = Field(
+        default=(), description="Who may ask, each with a key. None: everybody on this machine, and only loopback."
+    )
+    hosts: dict[Identifier, Host] = Field(description="Machines and cloud accounts, by a name of yours.")
+    tiers: Tiers = Field(description="The three tiers, each with its deployments in the order in which they are tried.")
+    limits: Limits = Field(default=Limits(), description="Times and counts that hold for every tier.")
+    policy: Policy = Field(default=Policy(), description="How probabilities become a tier.")
+    classifier: ClassifierSettings = Field(default=ClassifierSettings(), description="Which classifier decides.")
+    upstream: UpstreamSettings = Field(default=UpstreamSettings(), description="How requests leave.")
+    store: Store = Field(default=Store(), description="Where decisions are kept.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
