@@ -55,7 +55,7 @@ def _parse(data: bytes, max_depth: int) -> dict[str, Any]:
 def nests_deeper(value: Any, limit: int) -> bool:
     """Whether lists and objects nest deeper than ``limit``; level by level, without recursion."""
     level: list[Any] = [value]
-    for _ in range(limit + 1):
+    for _ in range(limit):
         inner: list[Any] = []
         for container in level:
             items = container.values() if isinstance(container, dict) else container
@@ -92,7 +92,7 @@ def _check_message(message: Any, where: str) -> None:
     if not isinstance(message, dict):
         raise InvalidRequest(f"{where}: write an object with role and content", param="messages")
     role = message.get("role")
-    if role not in ROLES:
+    if not isinstance(role, str) or role not in ROLES:
         raise InvalidRequest(f"{where}.role: write one of {', '.join(sorted(ROLES))}", param="messages")
     content = message.get("content")
     if isinstance(content, str):
