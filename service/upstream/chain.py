@@ -238,17 +238,17 @@ class Chain:
                 await self._ways.prepare(deployment)
         except TimeoutError:
             self._pass_over(attempt, Outcome.FIRST_TOKEN_TIMEOUT, "the way upstream was not ready yet")
+        call, way = plan.call(deployment), self._ways.of(deployment)
         slot = self.health.take_slot(deployment)
         if slot is None:
             self._pass_over(attempt, Outcome.NO_FREE_SLOT, f"all {deployment.parallel} are taken")
         sent = self._clock()
         cold = self._is_cold(walk, deployment)
-        way = self._ways.of(deployment)
         attempt.way = way.name
         serving = Serving(
             deployment,
             attempt,
-            way.stream(plan.call(deployment)),
+            way.stream(call),
             limits=self._limits,
             health=self.health,
             clock=self._clock,

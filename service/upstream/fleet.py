@@ -72,6 +72,10 @@ class Fleet:
         """All hosts by the name of their verdict."""
         return {endpoint.name: endpoint for endpoint in self._endpoints.values()}
 
+    def fading(self) -> list[Endpoint]:
+        """Hosts in use whose loaded models are about to be forgotten."""
+        return [e for e in self.endpoints().values() if self._preflight.wants_refresh(e)]
+
     def is_local(self, deployment: Deployment) -> bool:
         """Whether ``deployment`` stands in the house."""
         return self._configuration.is_local(deployment)

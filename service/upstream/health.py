@@ -37,6 +37,9 @@ NEVER_COOLS = frozenset(
 )
 """These say something about the request, or are remembered elsewhere."""
 
+HOST_MAY_BE_GONE = frozenset({Outcome.CONNECT, Outcome.CUT, Outcome.FIRST_TOKEN_TIMEOUT, Outcome.TOKEN_TIMEOUT})
+"""Failures of a host that falls asleep or restarts: over as soon as it is back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hold:
@@ -220,11 +223,15 @@ class Health:
     def half_open(self) -> list[str]:
         """Ids of deployments whose rest is over and that wait for the prober."""
         now = self._clock()
-        return [
-            key.removeprefix("deployment:")
-            for key, hold in self._state.items()
-            if key.startswith("deployment:") and hold.until_s <= now
-        ]
+        return [deployment_id for deployment_id, hold in self._resting() if hold.until_s <= now]
+
+    def lost(self) -> list[str]:
+        """Ids of deployments that rest because their host may have gone away."""
+        return [deployment_id for deployment_id, hold in self._resting() if hold.outcome in HOST_MAY_BE_GONE]
+
+    def _resting(self) -> list[tuple[str, Hold]]:
+        prefix = "deployment:"
+        return [(key.removeprefix(prefix), hold) for key, hold in self._state.items() if key.startswith(prefix)]
 
     def rested(self, deployment_id: str) -> None:
         """The prober has reached the host of a half-open deployment."""

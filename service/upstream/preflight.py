@@ -23,6 +23,9 @@ from service.upstream.host_status import HostStatus, StatusClient, StatusUnavail
 FRESH_CONNECTION_S = 1.0
 """A host that answered within the last second is not connected to again, so that steady traffic pays nothing."""
 
+IN_USE_S = 60.0
+"""A host that answered within the last minute is kept an eye on, so that no request waits for ``/api/ps``."""
+
 _MOST_ADDRESSES = 4
 
 
@@ -79,6 +82,7 @@ class Preflight:
         self._clock = clock
         self._status = status or StatusClient()
         self._connected_s: dict[str, float] = {}
+        self._answered_s: dict[str, float] = {}
         self._known: dict[str, HostStatus] = {}
         self._addresses: dict[str, list[str]] = {}
         self._resolving: dict[str, asyncio.Future[list[str]]] = {}
@@ -87,7 +91,13 @@ class Preflight:
 
     def answered(self, endpoint: Endpoint) -> None:
         """A request to ``endpoint`` has just brought an answer: as good as a connection."""
-        self._connected_s[endpoint.name] = self._clock()
+        self._connected_s[endpoint.name] = self._answered_s[endpoint.name] = self._clock()
+
+    def wants_refresh(self, endpoint: Endpoint) -> bool:
+        """Whether ``endpoint`` is in use and what it has loaded is about to be forgotten."""
+        answered = self._answered_s.get(endpoint.name)
+        in_use = answered is not None and self._clock() - answered < IN_USE_S
+        return endpoint.ollama and in_use and self._is_old(endpoint)
 
     def forget_status(self, endpoint: Endpoint) -> None:
         """What is loaded there has changed: ask again next time."""
@@ -119,7 +129,7 @@ class Preflight:
             return
         task = self._checking.get(endpoint.name)
         if task is None:
-            task = asyncio.create_task(self._check(endpoint))
+            task = asyncio.create_task(self._check(endpoint, afresh=afresh))
             self._checking[endpoint.name] = task
             task.add_done_callback(lambda done: self._checked(endpoint.name, done))
         await asyncio.shield(task)  # one caller that leaves does not end the check of the others
@@ -142,7 +152,7 @@ class Preflight:
         if not task.cancelled():
             task.exception()  # seen: each caller gets it through its own await
 
-    async def _check(self, endpoint: Endpoint) -> None:
+    async def _check(self, endpoint: Endpoint, *, afresh: bool) -> None:
         if not _behind_proxy(endpoint):  # the proxy decides what can be reached
             limit = self._limits.connect_ms / 1000
             started = self._clock()
@@ -154,7 +164,7 @@ class Preflight:
             except OSError as error:
                 raise Unreachable(f"connection failed: {_reason(error)}") from None
             self._connected_s[endpoint.name] = started
-        if (endpoint.ollama and self.status(endpoint) is None) or (endpoint.ollama and self._is_old(endpoint)):
+        if endpoint.ollama and (afresh or self._is_old(endpoint)):
             await self._ask_status(endpoint)
 
     def _is_old(self, endpoint: Endpoint) -> bool:

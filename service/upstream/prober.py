@@ -27,6 +27,7 @@ class Prober:
         self._fleet = fleet
         self._health = health
         self._period_s = period_s
+        self._gone: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -43,17 +44,24 @@ class Prober:
             self._task = None
 
     async def round(self) -> None:
-        """One round: held hosts are reached, half-open deployments are freed where their host is there."""
+        """One round: held hosts are reached; deployments are freed whose rest is over or whose host was gone."""
         endpoints = self._fleet.endpoints()
-        half_open = [self._fleet.by_id[i] for i in self._health.half_open() if i in self._fleet.by_id]
-        names = {*self._health.held_hosts(), *(self._fleet.endpoint(d).name for d in half_open)}
-        known = [endpoints[name] for name in names if name in endpoints]
-        reached = await asyncio.gather(*(self._fleet.reach(endpoint, afresh=True) for endpoint in known))
-        up = {endpoint.name for endpoint, was_reached in zip(known, reached, strict=True) if was_reached}
-        for deployment in half_open:
-            if self._fleet.endpoint(deployment).name in up:
-                self._health.rested(deployment.id)
+        half_open, lost = self._hosts_of(self._health.half_open()), self._hosts_of(self._health.lost())
+        names = {*self._health.held_hosts(), *half_open.values(), *lost.values()}
+        names |= {endpoint.name for endpoint in self._fleet.fading()}
+        known = [name for name in names if name in endpoints]
+        reached = await asyncio.gather(*(self._fleet.reach(endpoints[name], afresh=True) for name in known))
+        up = {name for name, was_reached in zip(known, reached, strict=True) if was_reached}
+        back = up & self._gone
+        self._gone = (self._gone | set(known)) - up
+        free = [i for i, host in half_open.items() if host in up] + [i for i, host in lost.items() if host in back]
+        for deployment_id in free:
+            self._health.rested(deployment_id)
         self._health.prober_at_work()
+
+    def _hosts_of(self, deployment_ids: list[str]) -> dict[str, str]:
+        by_id = self._fleet.by_id
+        return {i: self._fleet.endpoint(by_id[i]).name for i in deployment_ids if i in by_id}
 
     async def _run(self) -> None:
         while True:

@@ -181,6 +181,9 @@ def _import_and_build(configuration: Configuration) -> _Litellm:
     litellm.telemetry = False
     litellm.suppress_debug_info = True  # it prints to the terminal
     litellm.drop_params = False
+    cached = getattr(litellm, "in_memory_llm_clients_cache", None)
+    if cached is not None:
+        cached.flush_cache()  # OpenAI clients over the HTTP client of a Router before this one, which is closed
     client = AsyncHTTPHandler(timeout=LONGEST_S, event_hooks={"response": [on_response]}, follow_redirects=False)
     litellm.aclient_session = client.client  # what its OpenAI client sends through
     router = litellm.Router(
