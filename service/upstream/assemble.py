@@ -9,6 +9,7 @@ from service.upstream.chain import Chain
 from service.upstream.fleet import Fleet
 from service.upstream.health import Clock, Health, HealthState
 from service.upstream.interface import Way
+from service.upstream.lean_way import LeanWay
 from service.upstream.preflight import Preflight
 from service.upstream.prober import Prober
 from service.upstream.router_way import RouterWay
@@ -31,6 +32,6 @@ def assemble(
 
 
 def _ways(configuration: Configuration) -> Ways:
-    lean: Way | None = None  # filled in by the lean way's own change
+    lean: Way | None = LeanWay() if configuration.upstream.way == "auto" else None
     needs_router = lean is None or any(d.provider not in LEAN_PROVIDERS for _, d in configuration.deployments())
     return Ways(router=RouterWay(configuration) if needs_router else None, lean=lean)

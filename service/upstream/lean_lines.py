@@ -1,0 +1,83 @@
+"""A body that arrives in pieces, line by line: what both protocols of the lean way share."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+from service.upstream.interface import Chunk, UpstreamFailure
+from service.upstream.lean_failures import garbage
+
+LONGEST_LINE = 4 * 1024 * 1024
+"""Bytes. A line without an end must not fill the memory."""
+
+
+class LineReader:
+    """Turns pieces of a body into chunks; one piece of the network is one batch.
+
+    Attributes:
+        done: The protocol's own end was seen.
+        failure: What is wrong with the body, to be raised once the chunks before it are delivered.
+        received: Anything but white space came.
+    """
+
+    __slots__ = ("_named", "_rest", "done", "failure", "received")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.failure: UpstreamFailure | None = None
+        self.received = False
+        self._rest = b""
+        self._named = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer is whole if nothing more comes."""
+        return self.done
+
+    def feed(self, data: bytes) -> list[Chunk]:
+        """Takes a piece in and gives the chunks that it completes."""
+        if self._rest:
+            data = self._rest + data
+        lines = data.split(b"\n")
+        self._rest = lines.pop()
+        chunks: list[Chunk] = []
+        try:
+            for line in lines:
+                self._line(line, chunks)
+            if len(self._rest) > LONGEST_LINE:
+                raise garbage(f"a line of more than {LONGEST_LINE >> 20} MB")
+        except UpstreamFailure as failure:
+            self.failure = failure
+        return chunks
+
+    def end(self) -> list[Chunk]:
+        """The body has ended; a last line without a line end counts."""
+        rest, self._rest = self._rest, b""
+        return self.feed(rest + b"\n\n") if rest else []
+
+    def _line(self, line: bytes, chunks: list[Chunk]) -> None:
+        """Reads one line, without its end; a carriage return may still be there.
+
+        Raises:
+            UpstreamFailure: The line is no part of the protocol, or an error of the host.
+        """
+        raise NotImplementedError
+
+
+def parsed(line: bytes) -> Any:
+    """The JSON value of a line.
+
+    Raises:
+        ValueError: It is none. Numbers such as ``NaN`` and single broken characters, which some hosts send, are borne.
+    """
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(line.decode(errors="replace"))
+    except RecursionError:
+        raise ValueError("nested too deep") from None

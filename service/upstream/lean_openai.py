@@ -1,0 +1,267 @@
+"""OpenAI's protocol for the lean way: the request's body, and server-sent events into chunks.
+
+Sources: OpenAI, API reference, "Create chat completion" and "Streaming"; WHATWG HTML, "Server-sent events"; what vLLM,
+llama.cpp, LM Studio, OpenRouter, Mistral and Ollama's imitation do otherwise is named where it is dealt with.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import orjson
+
+from service.upstream.interface import Call, Chunk, Usage
+from service.upstream.lean_failures import error_event, garbage
+from service.upstream.lean_lines import LineReader, parsed
+
+PATH = "/chat/completions"
+LONGEST_BODY = 64 * 1024 * 1024
+"""Bytes of an answer that is one JSON object although a stream was asked for."""
+
+_USAGE_TOO = {"include_usage": True}
+
+
+def body_of(call: Call, *, ask_usage: bool = True) -> dict[str, Any]:
+    """What is sent: the call's fields as they are, the model, and that a stream is wanted.
+
+    Args:
+        call: The request; not changed.
+        ask_usage: False for a host that refuses ``stream_options``.
+    """
+    body = {**call.deployment.add, **call.body, "model": call.deployment.model, "stream": True}
+    if ask_usage:
+        body["stream_options"] = _USAGE_TOO
+    return body
+
+
+class OpenAIReader(LineReader):
+    """Reads the events of one answer.
+
+    Complete is an answer with ``[DONE]``, and one whose every choice has a finish reason: not every host sends
+    ``[DONE]``. A host that answers a stream request with one JSON object is understood too.
+    """
+
+    __slots__ = ("_finished", "_is_error", "_pending", "_seen", "_started", "_whole")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started = False
+        self._whole: list[bytes] | None = None
+        self._pending = b""
+        self._is_error = False
+        self._seen: set[int] = set()
+        self._finished: set[int] = set()
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer is whole if nothing more comes."""
+        return self.done or (bool(self._finished) and self._finished == self._seen)
+
+    def feed(self, data: bytes) -> list[Chunk]:
+        """See `LineReader.feed`."""
+        if not self._started:
+            data = data.lstrip(b"\xef\xbb\xbf \t\r\n")
+            if not data:
+                return []
+            self._started = self.received = True
+            if data.startswith((b"{", b"[")):
+                self._whole = []
+        if self._whole is None:
+            return super().feed(data)
+        self._whole.append(data)
+        if sum(map(len, self._whole)) > LONGEST_BODY:
+            self.failure = garbage(f"an answer of more than {LONGEST_BODY >> 20} MB")
+        return []
+
+    def end(self) -> list[Chunk]:
+        """See `LineReader.end`."""
+        if self._whole is None:
+            return super().end()
+        body = b"".join(self._whole)
+        try:
+            answer = parsed(body)
+        except ValueError:
+            self.failure = garbage("broken JSON", body)
+            return []
+        return self._answer(answer, body)
+
+    def _line(self, line: bytes, chunks: list[Chunk]) -> None:
+        if line.startswith(b"data:"):
+            self._data(line[5:], chunks)
+        elif not line or line == b"\r":
+            if self._pending:
+                raise garbage("broken JSON in an event", self._pending)
+            self._is_error = False
+        elif line.startswith(b"event:"):
+            self._is_error = b"error" in line
+        elif line.startswith(b"error:"):  # llama.cpp before 2025-07 wrote the field's name so
+            self._is_error = True
+            self._data(line[6:], chunks)
+        elif not line.startswith((b":", b"id:", b"retry:")):  # ": OPENROUTER PROCESSING" keeps connections open
+            self._stray(line)
+
+    def _data(self, data: bytes, chunks: list[Chunk]) -> None:
+        if self.done:
+            return
+        if self._pending:
+            data = self._pending + b"\n" + data
+        try:
+            event = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            self._not_json(data, chunks)
+            return
+        self._pending = b""
+        self._event(event, data, chunks)
+
+    def _not_json(self, data: bytes, chunks: list[Chunk]) -> None:
+        """The end, an empty event, or a part of an event that goes on in the next data line."""
+        text = data.strip()
+        if text == b"[DONE]":
+            self.done = True
+            return
+        if not text:
+            return
+        try:
+            event = parsed(text)
+        except ValueError:
+            self._pending = data
+            return
+        self._pending = b""
+        self._event(event, data, chunks)
+
+    def _event(self, event: Any, data: bytes, chunks: list[Chunk]) -> None:
+        if not isinstance(event, dict):
+            raise garbage("an event that is no object", data)
+        error = event.get("error")
+        if error or self._is_error:
+            raise error_event(error or event)
+        choices = event.get("choices")
+        chunk = Chunk(choices if type(choices) is list else [])
+        for choice in chunk.choices:
+            self._choice(choice, data)
+        usage = event.get("usage")
+        if usage:
+            chunk.usage = usage_of(usage)
+        self._name(chunk, event)
+        if choices or chunk.usage is not None:
+            chunks.append(chunk)
+        elif choices is None and not usage and event.get("object") not in (None, "chat.completion.chunk"):
+            raise garbage("an event of another kind", data)
+
+    def _choice(self, choice: Any, data: bytes) -> None:
+        """Checks one choice and brings it into the one form that we know, in place."""
+        if type(choice) is not dict:
+            raise garbage("a choice that is no object", data)
+        delta = choice.get("delta")
+        if type(delta) is not dict:
+            delta = choice["delta"] = {}
+        index = choice.setdefault("index", 0)
+        self._seen.add(index)
+        finish = choice.setdefault("finish_reason", None)
+        if finish:
+            if finish == "error":  # OpenRouter
+                raise error_event(choice.get("error") or "finish_reason error")
+            self._finished.add(index)
+        content = delta.get("content")
+        if content is not None and type(content) is not str:
+            _flatten(delta, content)
+        if "reasoning" in delta:  # Ollama, OpenRouter, vLLM from 0.12, llama.cpp: the same thing by another name
+            thinking = delta.pop("reasoning")
+            if not delta.get("reasoning_content") and isinstance(thinking, str):
+                delta["reasoning_content"] = thinking
+            delta.pop("reasoning_details", None)
+        if delta.get("tool_calls"):
+            _name_calls(delta["tool_calls"])
+
+    def _name(self, chunk: Chunk, event: dict[str, Any]) -> None:
+        if not self._named:
+            model = event.get("model")
+            if model and isinstance(model, str):
+                chunk.served_model = model
+                self._named = True
+        fingerprint = event.get("system_fingerprint")
+        if fingerprint:
+            chunk.system_fingerprint = fingerprint
+
+    def _stray(self, line: bytes) -> None:
+        if line.startswith(b"{"):
+            try:
+                event = parsed(line)
+            except ValueError:
+                event = None
+            if isinstance(event, dict) and event.get("error"):
+                raise error_event(event["error"])
+        raise garbage("not server-sent events", line)
+
+    def _answer(self, answer: Any, body: bytes) -> list[Chunk]:
+        """A whole answer as one chunk."""
+        chunks: list[Chunk] = []
+        if isinstance(answer, dict) and isinstance(answer.get("choices"), list):
+            for choice in answer["choices"]:
+                if isinstance(choice, dict):
+                    choice["delta"] = choice.pop("message", None) or {}
+                    for number, call in enumerate(choice["delta"].get("tool_calls") or ()):
+                        call.setdefault("index", number)
+        elif not (isinstance(answer, dict) and answer.get("error")):
+            self.failure = garbage("JSON that is no completion", body)
+            return chunks
+        self._event(answer, body, chunks)
+        self.done = True
+        return chunks
+
+
+def usage_of(raw: Any) -> Usage | None:
+    """OpenAI's usage object, None where it is none."""
+    if not isinstance(raw, dict):
+        return None
+    completion, prompt = raw.get("completion_tokens_details") or {}, raw.get("prompt_tokens_details") or {}
+    return Usage(
+        prompt_tokens=int(raw.get("prompt_tokens") or 0),
+        completion_tokens=int(raw.get("completion_tokens") or 0),
+        reasoning_tokens=int(completion.get("reasoning_tokens") or 0),
+        cached_tokens=int(prompt.get("cached_tokens") or 0),
+    )
+
+
+def new_call_id() -> str:
+    """An id for a tool call to which the host gave none."""
+    return f"call_{os.urandom(12).hex()}"
+
+
+def _flatten(delta: dict[str, Any], content: Any) -> None:
+    """Mistral's parts of a delta: text and thinking apart."""
+    parts = content if isinstance(content, list) else [content]
+    text, thinking = [], []
+    for part in parts:
+        if isinstance(part, dict) and part.get("type") == "thinking":
+            thinking.extend(_texts(part.get("thinking")))
+        else:
+            text.extend(_texts(part))
+    delta["content"] = "".join(text)
+    if thinking:
+        delta["reasoning_content"] = "".join(thinking)
+
+
+def _texts(part: Any) -> list[str]:
+    if isinstance(part, str):
+        return [part]
+    if isinstance(part, list):
+        return [text for one in part for text in _texts(one)]
+    return [part["text"]] if isinstance(part, dict) and isinstance(part.get("text"), str) else []
+
+
+def _name_calls(calls: Any) -> None:
+    """Index, id, and arguments as text, which clients need and some hosts leave out."""
+    for number, call in enumerate(calls):
+        if type(call) is not dict:
+            raise garbage("a tool call that is no object")
+        call.setdefault("index", number)
+        function = call.get("function")
+        if type(function) is not dict:
+            continue
+        if function.get("name") and not call.get("id"):
+            call["id"] = new_call_id()
+        arguments = function.get("arguments")
+        if arguments is not None and type(arguments) is not str:
+            function["arguments"] = orjson.dumps(arguments).decode()

@@ -1,0 +1,127 @@
+"""The lean way's HTTP client: one pool of connections, with proxies and certificates from the environment."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from contextvars import ContextVar
+from dataclasses import dataclass
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.tracing import Trace
+from multidict import CIMultiDict
+from yarl import URL
+
+MOST_CONNECTIONS = 512
+MOST_PER_HOST = 256
+"""Slots of the chain (``parallel``) are the limit that is meant; these only keep file descriptors in bounds."""
+
+IDLE_S = 60.0
+NAMES_S = 10
+"""How long a name's address is believed: hosts at home change theirs."""
+
+_CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+CONNECTED_ANEW: ContextVar[list[bool] | None] = ContextVar("autotier_connected_anew", default=None)
+"""A list that gets an entry when a request of this context makes a connection, rather than take a pooled one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the requests of one deployment go.
+
+    Attributes:
+        proxy: The proxy in between, or None.
+    """
+
+    url: URL
+    headers: CIMultiDict[str]
+    proxy: URL | None
+
+
+class Connections(aiohttp.TCPConnector):
+    """A connector that tells whether a request got a connection of its own."""
+
+    async def _create_connection(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # aiohttp's own signature
+    ) -> ResponseHandler:
+        made = CONNECTED_ANEW.get()
+        if made is not None:
+            made.append(True)
+        return await super()._create_connection(req, traces, timeout)
+
+
+def open_session() -> aiohttp.ClientSession:
+    """A session without limits in time: those are the chain's. Needs a running loop.
+
+    Raises:
+        OSError: A file of certificates that the environment names cannot be read.
+    """
+    context = ssl_context()
+    connector = Connections(
+        limit=MOST_CONNECTIONS,
+        limit_per_host=MOST_PER_HOST,
+        keepalive_timeout=IDLE_S,
+        ttl_dns_cache=NAMES_S,
+        ssl=context if context is not None else True,
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=("User-Agent", "Content-Type", "Accept", "Accept-Encoding"),
+        # aiohttp would look for proxies and read ~/.netrc again for each request; `target` does it once.
+        trust_env=False,
+    )
+
+
+def target(url: str, key: str | None) -> Target:
+    """Where to send, worked out once per deployment.
+
+    Raises:
+        ValueError: The address is not a URL.
+    """
+    parsed = URL(url)
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ValueError(f"not a base URL: {url!r}")
+    headers = CIMultiDict(
+        {
+            "Content-Type": "application/json",
+            "Accept": "text/event-stream, application/x-ndjson, application/json",
+            "Accept-Encoding": "identity",  # a compressed stream waits for its blocks to fill
+            "User-Agent": "autotier",
+        }
+    )
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    return Target(parsed, headers, _proxy_for(parsed))
+
+
+def ssl_context() -> ssl.SSLContext | None:
+    """Certificates as the environment names them (`_CERTIFICATES`, ``SSL_CERT_DIR``); None: those of the system.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    named = next((os.environ[name] for name in _CERTIFICATES if os.environ.get(name)), None)
+    folder = os.environ.get("SSL_CERT_DIR")
+    if named is not None and os.path.isdir(named):
+        named, folder = None, named
+    if named is None and not folder:
+        return None
+    return ssl.create_default_context(cafile=named, capath=folder)
+
+
+def _proxy_for(url: URL) -> URL | None:
+    """As the environment (or the system's settings) says, ``no_proxy`` respected."""
+    proxies = getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(f"{url.host}:{url.port}"):
+        return None
+    return URL(proxy if "://" in proxy else f"http://{proxy}")
