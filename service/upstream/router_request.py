@@ -1,8 +1,9 @@
 """What goes into litellm: the model list, and the arguments of one call.
 
 For the protocols that we know, the request's fields travel in ``extra_body``, which litellm merges into what it sends
-without looking at it. So nothing in a body can steer litellm (``api_base``, ``mock_response``, ``fallbacks``), and it
-drops and rewrites nothing.
+without looking at it: nothing in a body can steer litellm (``api_base``, ``mock_response``, ``fallbacks``), and it
+drops and rewrites nothing. What goes to Ollama is the lean way's translation, so that both ways ask the same: litellm's
+own turns ``frequency_penalty`` into ``repeat_penalty``, another scale, and loses the names of tools.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from service.config import Configuration, Deployment
 from service.upstream.interface import Call
+from service.upstream.lean_ollama import body_of
 
 LONGEST_S = 3600.0
 """litellm's own limits lie above ours, which are the chain's."""
@@ -25,15 +27,6 @@ _OPENAI_FIELDS = frozenset(
     )
 )
 """OpenAI's chat fields that litellm takes as arguments, for providers whose protocol only it knows."""
-
-_OLLAMA_FIELDS = frozenset(
-    (
-        *("max_tokens", "max_completion_tokens", "temperature", "top_p", "stop", "seed"),
-        *("tools", "response_format", "reasoning_effort"),
-    )
-)
-"""What litellm turns into Ollama's options. ``frequency_penalty`` is not among them: it becomes ``repeat_penalty``,
-which is another scale (OpenAI's default 0 would be the worst value of it)."""
 
 _PROVIDERS = {"ollama": "ollama_chat"}
 """litellm's ``ollama`` is the older completion endpoint."""
@@ -63,8 +56,6 @@ def model_list(configuration: Configuration) -> list[dict[str, Any]]:
         key = configuration.key_of(deployment)
         if key is not None or deployment.provider == "openai":
             parameters["api_key"] = key or "none"  # the OpenAI client refuses to start without any
-        if is_ollama(deployment):
-            parameters["num_ctx"] = deployment.context
         info = {
             "id": deployment.id,
             # Without it, building the Router asks localhost:11434/api/show, whatever api_base says.
@@ -92,8 +83,7 @@ def call_arguments(call: Call, client: object) -> dict[str, Any]:
     }
     if is_ollama(deployment):
         arguments["client"] = client
-        arguments.update({name: value for name, value in body.items() if name in _OLLAMA_FIELDS and value is not None})
-        arguments["extra_body"] = _ollama_extra(deployment, body)
+        arguments["extra_body"] = _without(body_of(call), "model", "stream")
         return arguments
     arguments["stream_options"] = {"include_usage": True}
     if deployment.provider == "openai":
@@ -105,18 +95,6 @@ def call_arguments(call: Call, client: object) -> dict[str, Any]:
     if extra:
         arguments["extra_body"] = extra
     return arguments
-
-
-def _ollama_extra(deployment: Deployment, body: dict[str, Any]) -> dict[str, Any]:
-    """Ollama's fields beside the options, and what the configuration adds or lets through."""
-    named = {*deployment.extra_fields, *deployment.add} - _OPENAI_FIELDS
-    extra: dict[str, Any] = {name: value for name, value in body.items() if name in named}
-    extra["truncate"] = False  # an error rather than a prompt that is cut in silence
-    if deployment.think is not None:
-        extra["think"] = deployment.think
-    if deployment.keep_alive is not None:
-        extra["keep_alive"] = deployment.keep_alive
-    return extra
 
 
 def _without(body: dict[str, Any], *names: str) -> dict[str, Any]:
