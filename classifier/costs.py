@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from classifier.policy import Matrix, as_matrix
 
 TYPICAL_INPUT = 600
-TYPICAL_OUTPUT = 500
+TYPICAL_OUTPUT = (300, 900, 2_500)
+"""Tokens of a typical answer by tier; that of reasoning counts its hidden thinking, which is billed and waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,23 @@ STAKES = {
     "quality": Stakes(money=0.3, lost_coding=40.0, lost_reasoning=90.0, lost_gravely=300.0),
 }
 
-TWO_MACS = (TierCost(0.0, 12.0), TierCost(0.0, 20.0), TierCost(1.0, 25.0))
-"""configs/two-macs.yaml: qwen3:8b and qwen3-coder:30b at home, o3-mini in the cloud with its thinking tokens."""
+
+def tier_cost(tier: int, tokens_per_s: float, input_per_mtok: float, output_per_mtok: float) -> TierCost:
+    """What a typical answer of a tier costs at a deployment.
+
+    Args:
+        tier: Position of the tier, 0 to 2.
+        tokens_per_s: Speed of answers.
+        input_per_mtok: US dollars per million prompt tokens.
+        output_per_mtok: US dollars per million answer tokens.
+    """
+    output = TYPICAL_OUTPUT[tier]
+    dollars = (TYPICAL_INPUT * input_per_mtok + output * output_per_mtok) / 1_000_000
+    return TierCost(cents=100 * dollars, seconds=output / tokens_per_s)
+
+
+TWO_MACS = (tier_cost(0, 27, 0, 0), tier_cost(1, 45, 0, 0), tier_cost(2, 100, 1.10, 4.40))
+"""configs/two-macs.yaml: qwen3:8b and qwen3-coder:30b at home, o3-mini in the cloud (a test compares the two)."""
 
 
 def cost_matrix(chain: tuple[TierCost, TierCost, TierCost], stakes: Stakes) -> Matrix:

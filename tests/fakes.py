@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from classifier import TIERS, Classification, PromptView, Tier, view_of
+from service.config import Configuration
 from service.routing.conversation import Hold
 
 
@@ -65,3 +66,9 @@ class MemoryHolds:
     def keep(self, key: str, caller: str, tier: str, decision_id: str) -> None:
         """Keeps it."""
         self.kept[key] = Hold(Tier(tier), decision_id)
+
+
+def without(configuration: Configuration, tier: Tier) -> Configuration:
+    """The configuration with an empty tier."""
+    settings = configuration.tiers[tier].model_copy(update={"deployments": ()})
+    return configuration.model_copy(update={"tiers": configuration.tiers.model_copy(update={tier.value: settings})})

@@ -76,7 +76,7 @@ async def service_over(
     file = write_configuration(folder, addresses, way)
     port = port or _free_port()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "service.cli.main", "serve", "-c", str(file), "--port", str(port), "--log-level", "error"
+        sys.executable, "-m", "service.cli", "serve", "-c", str(file), "--port", str(port), "--log-level", "error"
     )
     base = f"http://127.0.0.1:{port}"
     try:

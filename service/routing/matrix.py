@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from classifier import TIERS, Matrix, Tier
-from classifier.costs import TWO_MACS, TYPICAL_INPUT, TYPICAL_OUTPUT, TierCost, matrices
+from classifier.costs import TWO_MACS, TierCost, matrices, tier_cost
 from service.config import Configuration
 
 
@@ -20,7 +20,5 @@ def _cost_of(configuration: Configuration, tier: Tier) -> TierCost:
     if not deployments:
         return TWO_MACS[TIERS.index(tier)]
     first = deployments[0]
-    dollars = (
-        TYPICAL_INPUT * first.prices.input_per_mtok + TYPICAL_OUTPUT * first.prices.output_per_mtok
-    ) / 1_000_000
-    return TierCost(cents=dollars * 100, seconds=TYPICAL_OUTPUT / first.tokens_per_s)
+    prices = first.prices
+    return tier_cost(TIERS.index(tier), first.tokens_per_s, prices.input_per_mtok, prices.output_per_mtok)

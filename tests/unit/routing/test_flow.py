@@ -24,7 +24,7 @@ from service.routing.decision import Reason, RouteDecision
 from service.routing.flow import Flow
 from service.routing.look import Looker
 from service.routing.request import CallerIdentity, chat_request
-from tests.fakes import FixedClassifier, MemoryHolds
+from tests.fakes import FixedClassifier, MemoryHolds, without
 
 KEYS = ConversationKeys(b"0123456789abcdef")
 SECRET = "here is my key ghp_" + "a1B2" * 9
@@ -54,12 +54,6 @@ class House:
         messages = [{"role": "user", "content": text}] if isinstance(text, str) else text
         body = {"model": "auto", "messages": messages, **fields}
         return await self.flow.decide(chat_request(body, headers or {}, caller or CallerIdentity()))
-
-
-def without(configuration: Configuration, tier: Tier) -> Configuration:
-    """The configuration with an empty tier."""
-    settings_ = configuration.tiers[tier].model_copy(update={"deployments": ()})
-    return configuration.model_copy(update={"tiers": configuration.tiers.model_copy(update={tier.value: settings_})})
 
 
 @pytest.mark.parametrize("tier", TIERS)
