@@ -7,7 +7,7 @@ Ollama, docs/api.md ("Generate a chat completion"), api/types.go and openai/open
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -44,8 +44,12 @@ _DATA_URL = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
 _EFFORTS = frozenset(["low", "medium", "high"])
 
 
-def body_of(call: Call) -> dict[str, Any]:
+def body_of(call: Call, left_out: Container[str] = ()) -> dict[str, Any]:
     """The body for ``/api/chat``.
+
+    Args:
+        call: The request; not changed.
+        left_out: Fields that the host has refused; only ``reasoning_effort`` counts.
 
     Raises:
         UpstreamFailure: ``BAD_REQUEST``, a part of the request that the protocol cannot express.
@@ -64,7 +68,9 @@ def body_of(call: Call) -> dict[str, Any]:
     wanted = _format(fields.get("response_format"))
     if wanted is not None:
         body["format"] = wanted
-    think = deployment.think if deployment.think is not None else think_of(fields.get("reasoning_effort"), deployment)
+    think: bool | str | None = deployment.think
+    if think is None and "reasoning_effort" not in left_out:
+        think = think_of(fields.get("reasoning_effort"), deployment)
     if think is not None:
         body["think"] = think
     if deployment.keep_alive is not None:

@@ -7,6 +7,7 @@ llama.cpp, LM Studio, OpenRouter, Mistral and Ollama's imitation do otherwise is
 from __future__ import annotations
 
 import os
+from collections.abc import Container
 from typing import Any
 
 import orjson
@@ -22,15 +23,15 @@ LONGEST_BODY = 64 * 1024 * 1024
 _USAGE_TOO = {"include_usage": True}
 
 
-def body_of(call: Call, *, ask_usage: bool = True) -> dict[str, Any]:
+def body_of(call: Call, left_out: Container[str] = ()) -> dict[str, Any]:
     """What is sent: the call's fields as they are, the model, and that a stream is wanted.
 
     Args:
         call: The request; not changed.
-        ask_usage: False for a host that refuses ``stream_options``.
+        left_out: Fields that the host has refused; only ``stream_options`` counts.
     """
     body = {**call.deployment.add, **call.body, "model": call.deployment.model, "stream": True}
-    if ask_usage:
+    if "stream_options" not in left_out:
         body["stream_options"] = _USAGE_TOO
     return body
 

@@ -9,6 +9,7 @@ import asyncio
 import io
 import logging
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -34,6 +35,27 @@ _LARGE = 256 * 1024
 _LARGE_WRITE = 512 * 1024
 """Bytes from which a body goes to the socket in pieces."""
 
+
+@dataclass(frozen=True, slots=True)
+class _Refusable:
+    """A field of ours that some hosts refuse; it is then left out for good, and the request is sent again.
+
+    Attributes:
+        words: What such a refusal says.
+        so: What follows, for the log.
+    """
+
+    field: str
+    words: str
+    so: str
+
+
+_REFUSABLE = {
+    False: _Refusable("stream_options", "stream_options", "its answers come without the host's count of tokens"),
+    True: _Refusable("reasoning_effort", "does not support thinking", "reasoning_effort is left out"),
+}
+"""By whether the protocol is Ollama's."""
+
 _DISCONNECTED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
 
@@ -45,7 +67,7 @@ class LeanWay:
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
         self._targets: dict[tuple[str, str | None], Target] = {}
-        self._no_stream_options: set[str] = set()
+        self._left_out: dict[tuple[str, str], frozenset[str]] = {}
 
     async def stream(self, call: Call) -> AsyncIterator[list[Chunk]]:
         """See `Way.stream`. One batch per read from the network."""
@@ -89,8 +111,9 @@ class LeanWay:
         Raises:
             UpstreamFailure: Anything else.
         """
-        ask_usage = call.address not in self._no_stream_options
-        body = await _encoded(call, native=native, ask_usage=ask_usage)
+        place = (call.address, call.deployment.model)
+        left_out = self._left_out.get(place, frozenset())
+        body = await _encoded(call, left_out, native=native)
         try:
             where = self._target(call, lean_ollama.PATH if native else lean_openai.PATH)
         except ValueError as error:
@@ -103,9 +126,10 @@ class LeanWay:
                 raise garbage(f"content type {kind}")
             return response
         failure = from_status(response.status, response.headers, await _beginning(response), key=call.key)
-        if not native and ask_usage and failure.status in (400, 422) and "stream_options" in failure.detail:
-            log.warning("%s: refuses stream_options, its answers will have no usage", call.address)
-            self._no_stream_options.add(call.address)
+        refused = _REFUSABLE[native]
+        if refused.field not in left_out and failure.status in (400, 422) and refused.words in failure.detail:
+            log.warning("%s refuses %s for %s: %s", *place, refused.field, refused.so)
+            self._left_out[place] = left_out | {refused.field}
             return await self._response(call, native=native)
         raise failure
 
@@ -149,13 +173,13 @@ class LeanWay:
         return known
 
 
-async def _encoded(call: Call, *, native: bool, ask_usage: bool) -> bytes:
+async def _encoded(call: Call, left_out: frozenset[str], *, native: bool) -> bytes:
     """The body in JSON.
 
     Raises:
         UpstreamFailure: ``BAD_REQUEST``, it cannot be expressed.
     """
-    body: Mapping[str, Any] = lean_ollama.body_of(call) if native else lean_openai.body_of(call, ask_usage=ask_usage)
+    body: Mapping[str, Any] = lean_ollama.body_of(call, left_out) if native else lean_openai.body_of(call, left_out)
     try:
         if _size(call.body.get("messages") or ()) > _LARGE:
             return await asyncio.to_thread(orjson.dumps, body)
