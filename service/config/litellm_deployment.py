@@ -53,7 +53,10 @@ _ADDED = frozenset(
         "top_k", "top_p", "verbosity", "vertex_location", "vertex_project",
     }
 )  # fmt: skip
-_DROPPED_OPTIONS = frozenset({"num_predict"})
+_DUMMIES = frozenset(
+    {"dummy", "empty", "fake", "lm-studio", "no-key", "none", "not-needed", "ollama", "sk-1234", "xxx"}
+)
+"""What people write where a local server asks for no key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,6 +350,9 @@ def _key(params: Section, provider: str, address: str) -> str | None:
     """The key or its reference; litellm's variable where a cloud's entry names none."""
     given = params.text("api_key")
     if provider == "ollama":
+        return None
+    if given and given.lower() in _DUMMIES and providers.in_house(address):
+        params.note("api_key", NOTHING, "a word that stands for no key")
         return None
     if given:
         if not given.startswith(PREFIX):

@@ -53,19 +53,19 @@ def load(path: str | Path, env: Mapping[str, str] = os.environ) -> Loaded:
     document = read(Path(path))
     notes: tuple[Note, ...] = ()
     if "model_list" in document.value:
-        document, notes = converted(document)
+        document, notes = converted(document, env)
     else:
         _check_secrets(document)
     return Loaded(validated(document, env), notes, str(path))
 
 
-def converted(document: Document) -> tuple[Document, tuple[Note, ...]]:
+def converted(document: Document, env: Mapping[str, str] = os.environ) -> tuple[Document, tuple[Note, ...]]:
     """A LiteLLM file in our shape, references still unresolved, and what that changed.
 
     Raises:
         ConfigurationError: It cannot be expressed.
     """
-    mapping, notes = convert(document)
+    mapping, notes = convert(document, env)
     return replace(document, value=mapping, lines={}), tuple(notes)
 
 

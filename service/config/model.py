@@ -145,12 +145,12 @@ class Deployment(Strict):
 class TierSettings(Strict):
     """One tier: its ordered deployments and its limit."""
 
-    deployments: tuple[Deployment, ...] = Field(
-        description="In the order in which they are tried. A tier without any is written as [].",
-    )
     first_token_s: float = Field(gt=0, description="Seconds to the first token over the whole chain.")
     fallbacks: tuple[Tier, ...] = Field(
         default=(), description="Tiers whose chains follow when this one is used up; only upwards."
+    )
+    deployments: tuple[Deployment, ...] = Field(
+        description="In the order in which they are tried. A tier without any is written as [].",
     )
 
 

@@ -126,30 +126,30 @@ def model_at(path: KeyPath) -> type[BaseModel] | None:
     """The model whose keys stand at ``path``, or None where it is no model."""
     annotation: Any = Configuration
     for part in path:
-        annotation = _inner(annotation, part)
+        annotation = inner(annotation, part)
         if annotation is None:
             return None
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
-def _inner(annotation: Any, part: str | int) -> Any:
+def inner(annotation: Any, part: str | int) -> Any:
     """The type behind one step of a path."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         known = annotation.model_fields.get(str(part))
-        return _bare(known.annotation) if known else None
+        return bare(known.annotation) if known else None
     arguments = typing.get_args(annotation)
     if typing.get_origin(annotation) is tuple:
-        return _bare(arguments[0])
+        return bare(arguments[0])
     if typing.get_origin(annotation) is dict:
-        return _bare(arguments[1])
+        return bare(arguments[1])
     return None
 
 
-def _bare(annotation: Any) -> Any:
+def bare(annotation: Any) -> Any:
     """Without Annotated and without ``| None``."""
     while typing.get_origin(annotation) is typing.Annotated:
         annotation = typing.get_args(annotation)[0]
     if typing.get_origin(annotation) in (Union, types.UnionType):
         left = [one for one in typing.get_args(annotation) if one is not type(None)]
-        return _bare(left[0]) if len(left) == 1 else annotation
+        return bare(left[0]) if len(left) == 1 else annotation
     return annotation

@@ -11,9 +11,21 @@ from service.config.yaml_source import Text
 from service.errors import ConfigurationError
 
 PREFIX = "os.environ/"
-KNOWN_VARIABLES = frozenset({"AUTOTIER_CONFIG"})
-"""Our own environment variables. AUTOTIER_CONFIG: file for `serve` and others without ``-c``."""
+KNOWN_VARIABLES = frozenset({"AUTOTIER_BASE", "AUTOTIER_CONFIG", "AUTOTIER_KEY"})
+"""Our own environment variables. AUTOTIER_CONFIG: file for commands without ``-c``. AUTOTIER_BASE, AUTOTIER_KEY:
+address and key for the scripts in ``configs``."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+class StandIns(dict[str, str]):
+    """An environment in which every variable is set: for checks of files whose keys are elsewhere."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """A stand-in for any name."""
+        return self[key]
+
+    def __missing__(self, key: str) -> str:
+        return "http://stand-in.invalid"  # passes where an address is expected as well
 
 
 def resolved(value: Any, env: Mapping[str, str], file: str) -> tuple[Any, frozenset[str]]:

@@ -148,7 +148,7 @@ class _Builder:
                 return self._mapping(node, path)
             if isinstance(node, yaml.SequenceNode):
                 return [self._item(one, (*path, number)) for number, one in enumerate(node.value)]
-            value: Any = self._loader.construct_object(node)  # type: ignore[no-untyped-call]
+            value: Any = self._loader.construct_object(node)
             if isinstance(value, str):
                 return Text.at(value, node.start_mark.line + 1, dotted(path))
             return value
@@ -166,7 +166,7 @@ class _Builder:
             if key_node.tag == _MERGE:
                 merged = self._merge(value_node, path) | merged
                 continue
-            key: Any = self._loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key: Any = self._loader.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise self._wrong(key_node, path, f"the key {key!r} is not a string", f'write it as "{key}"')
             if key in own:
