@@ -208,7 +208,8 @@ class Chain:
         finally:
             if not attempt.total_ms:
                 attempt.total_ms = (self._clock() - started) * 1000
-        if not plan.local_allowed:
+        if not plan.local_allowed and self._fleet.is_local(serving.deployment):  # again, on the answer
+            await serving.aclose()
             self._forbid_local(serving.deployment)
         return serving
 

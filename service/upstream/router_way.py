@@ -176,8 +176,9 @@ def _import_and_build(configuration: Configuration) -> _Litellm:
     import litellm
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
-    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
-        logging.getLogger(name).disabled = True  # prompts and host's words in the log; what counts is in our attempts
+    # They log prompts, keys and the hosts' words at one level or another; what counts is in our attempts.
+    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "openai._base_client"):
+        logging.getLogger(name).disabled = True
     litellm.telemetry = False
     litellm.suppress_debug_info = True  # it prints to the terminal
     litellm.drop_params = False
