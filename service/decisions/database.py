@@ -104,7 +104,7 @@ def engine_of(location: Location, *, durable: bool = False, create: bool = True,
         StoreError: The driver is not installed.
     """
     if location.path is None:
-        return _postgresql(location)
+        return _postgresql(location, query_only=query_only)
     path, mode = location.path, "rwc" if create else "rw"
 
     def connect() -> sqlite3.Connection:
@@ -143,12 +143,13 @@ def _set_pragmas(opened: sqlite3.Connection, *, durable: bool, query_only: bool)
         opened.execute("PRAGMA fullfsync=ON")
 
 
-def _postgresql(location: Location) -> Engine:
+def _postgresql(location: Location, *, query_only: bool) -> Engine:
+    read_only = " -c default_transaction_read_only=on" if query_only else ""
     options: dict[str, Any] = {
         "connect_timeout": 5,
         "tcp_user_timeout": 10_000,
         "application_name": "autotier",
-        "options": f"-c lock_timeout={BUSY_MS} -c statement_timeout=30000",
+        "options": f"-c lock_timeout={BUSY_MS} -c statement_timeout=30000{read_only}",
     }
     try:
         return create_engine(

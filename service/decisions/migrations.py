@@ -94,7 +94,10 @@ def migrate(connection: Connection, now_s: float) -> list[str]:
         # SQLite's write transaction already excludes others; two replicas may start at once on PostgreSQL.
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
     connection.execute(
-        text("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY, applied_s DOUBLE PRECISION NOT NULL)")
+        text(
+            "CREATE TABLE IF NOT EXISTS migrations "
+            "(name TEXT NOT NULL PRIMARY KEY, applied_s DOUBLE PRECISION NOT NULL)"
+        )
     )
     done = pending_of(connection)
     for step in done:

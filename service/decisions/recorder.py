@@ -171,7 +171,7 @@ class Recorder:
         if self._backlog.queued:
             self._writer.built(BUILD_LIMIT_S)
         row: DecisionRow | None = self._backlog.find(record.decision_id)
-        return self._store.add_feedback(record, row)
+        return self._store.add_feedback(record, row, run_id=self._writer.run_id)
 
     def _judged(self, held: HoldRecord) -> HoldRecord:
         solved = self._solved.get(held.decision_id)

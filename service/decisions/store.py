@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, Self
@@ -98,15 +98,17 @@ class DecisionStore:
             StoreError: Nothing of the batch was written; ``INVALID_ROW`` if a row is at fault.
         """
         with self._writing(self._engine) as connection:
-            self._put_decisions(connection, batch.decisions)
+            added = self._put_decisions(connection, batch.decisions)
             if batch.holds:
                 holds = {one.key: one for one in sorted(batch.holds, key=lambda one: one.updated_s)}
                 # Sorted, because two replicas that lock rows in different orders deadlock.
                 self._put_holds(connection, [asdict(holds[key]) for key in sorted(holds)])
             if run_id is not None:
-                self._count(connection, run_id, len(batch.decisions))
+                self._count(connection, run_id, added)
 
-    def add_feedback(self, record: FeedbackRecord, decision: DecisionRow | None = None) -> bool:
+    def add_feedback(
+        self, record: FeedbackRecord, decision: DecisionRow | None = None, *, run_id: str | None = None
+    ) -> bool:
         """Keeps a statement; it is on disk when this returns.
 
         A statement that changes nothing of what holds (``merged``) is not stored again.
@@ -114,6 +116,7 @@ class DecisionStore:
         Args:
             record: What was said.
             decision: The decision if it may still wait for its batch: written along, so that none loses the other.
+            run_id: As in ``write``.
 
         Returns:
             Whether it said something new.
@@ -123,7 +126,9 @@ class DecisionStore:
         """
         with self._writing(self._durable) as connection:
             if decision is not None:
-                self._put_decisions(connection, [decision])
+                added = self._put_decisions(connection, [decision])
+                if run_id is not None:
+                    self._count(connection, run_id, added)
             before = reading.statements_on(connection, record.decision_id, lock=True)
             row = feedback_row(record)
             said = FeedbackRecord(**row)
@@ -219,13 +224,16 @@ class DecisionStore:
         with self._reading() as connection:
             return int(connection.execute(select(func.coalesce(func.sum(runs.c.lost), 0))).scalar_one())
 
-    def _put_decisions(self, connection: Connection, rows: Any) -> None:
+    def _put_decisions(self, connection: Connection, rows: Sequence[DecisionRow]) -> int:
+        """Adds decisions with their attempts; returns how many were not there yet."""
         if not rows:
-            return
-        connection.execute(self._insert(decisions).on_conflict_do_nothing(), [row.values for row in rows])
+            return 0
+        put = self._insert(decisions).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+        added = connection.execute(put, [row.values for row in rows]).rowcount
         made = [attempt for row in rows for attempt in row.attempts]
         if made:
             connection.execute(self._insert(attempts).on_conflict_do_nothing(), made)
+        return added
 
     def _put_holds(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
         put = self._insert(conversations)

@@ -30,6 +30,7 @@ class Writer:
         flush_s: Longest time that a record waits for its batch while the store works.
 
     Attributes:
+        run_id: Of this process, in the store's table of runs.
         written: Decisions written.
         failed_flushes: Batches that the store refused.
         lost_before: Decisions that earlier, killed processes lost, found at this start.
@@ -44,7 +45,7 @@ class Writer:
         self._hurry = threading.Event()
         self._stop = threading.Event()
         self._waiting: list[threading.Event] = []
-        self._run_id = uuid.uuid4().hex
+        self.run_id = uuid.uuid4().hex
         self._tally: Tally | None = None
         self._rest_s = 0.0
         self._again_at = 0.0
@@ -148,7 +149,7 @@ class Writer:
 
     def _write(self, batch: Batch) -> bool:
         try:
-            self._store.write(batch, run_id=self._run_id)
+            self._store.write(batch, run_id=self.run_id)
         except StoreError as error:
             if error.problem is StoreProblem.INVALID_ROW and len(batch.decisions) + len(batch.holds) > 1:
                 return all(self._write(single) for single in _singles(batch))
@@ -185,8 +186,8 @@ class Writer:
         try:
             for dead in dead_runs(path):
                 self.lost_before += self._store.end_run(dead.run_id, accepted=dead.accepted, dropped=dead.dropped)
-            self._store.begin_run(self._run_id)
-            self._tally = Tally.open(path, self._run_id)
+            self._store.begin_run(self.run_id)
+            self._tally = Tally.open(path, self.run_id)
         except (OSError, StoreError) as error:
             log.error("%s: what a crash loses will not be counted: %s", self._where, error)
         if self.lost_before:
@@ -207,7 +208,7 @@ class Writer:
         if clean and self._tally is not None:
             try:
                 accepted, dropped = self._backlog.accepted, self._backlog.dropped
-                self._store.end_run(self._run_id, accepted=accepted, dropped=dropped)
+                self._store.end_run(self.run_id, accepted=accepted, dropped=dropped)
             except StoreError:
                 clean = False  # the next process settles it from the file
         if self._tally is not None:
