@@ -69,13 +69,14 @@ def ollama_address(text: str) -> str:
     Raises:
         ValueError: It is no address.
     """
-    text = text.strip().rstrip("/")
+    text = text.strip()
     if "://" not in text:
         text = f"http://[{text}]" if text.count(":") > 1 and not text.startswith("[") else f"http://{text}"
     parts = urlsplit(text)
     port = parts.port  # raises ValueError where it is no number
     if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[\s@]", parts.netloc):
         raise ValueError(f"{text!r} is no address; write one such as mini.local or http://mini.local:11434")
+    text = text.rstrip("/")
     if port is None and parts.scheme == "http":
         return text.replace(parts.netloc, f"{parts.netloc}:{OLLAMA_PORT}", 1)
     return text

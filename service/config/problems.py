@@ -34,10 +34,11 @@ _FIXES = {
 def one_line(error: ValidationError, document: Document) -> ConfigurationError:
     """The first of pydantic's errors as ours; the rest is counted.
 
-    Values are shown for plain keys, never for secrets.
+    Unknown keys come first: a mistyped key is also missed under its right name. Values are shown for plain keys, never
+    for secrets.
     """
     errors = error.errors(include_url=False)
-    first = errors[0]
+    first = min(errors, key=lambda one: one["type"] != "extra_forbidden")
     path, problem, fix = _explained(first, document.value)
     if len(errors) > 1:
         fix += f" (and {len(errors) - 1} more such error{'s' if len(errors) > 2 else ''})"

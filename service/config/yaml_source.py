@@ -12,9 +12,10 @@ from service.errors import ConfigurationError
 
 KeyPath = tuple[str | int, ...]
 MAX_BYTES = 4 * 1024 * 1024
-MAX_NODES = 200_000
+MAX_NODES = 50_000
 """A file of a few aliases can stand for billions of nodes; no configuration comes near this."""
 _MERGE = "tag:yaml.org,2002:merge"
+_CONTAINERS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 
 class Text(str):
@@ -105,8 +106,8 @@ def parse(text: str, file: str) -> Document:
     Raises:
         ConfigurationError: Not YAML, an unsafe tag, a duplicate key, a key that is no string, or no mapping at the top.
     """
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
             raise ConfigurationError(
@@ -121,8 +122,8 @@ def parse(text: str, file: str) -> Document:
         raise ConfigurationError(place, "(YAML)", said, "check indentation, colons and quotes there") from None
     except yaml.YAMLError as error:
         raise ConfigurationError(file, "(YAML)", str(error), "check indentation, colons and quotes") from None
-    finally:
-        loader.dispose()
+    except RecursionError:
+        raise ConfigurationError(file, "(YAML)", "is nested too deeply", "check for brackets without end") from None
     if not isinstance(value, dict):
         raise ConfigurationError(file, "(file)", "is not a mapping", "write keys such as `hosts:` and `tiers:`")
     return Document(file, value, builder.lines)
@@ -142,18 +143,28 @@ class _Builder:
         self._nodes += 1
         if self._nodes > MAX_NODES or any(node is one for one in self._open):
             raise self._wrong(node, path, "aliases that repeat without end", "write the values out")
+        if isinstance(node, yaml.CollectionNode) and node.tag not in _CONTAINERS:
+            raise self._wrong(node, path, f"the tag {node.tag} is not read here", "write plain mappings and lists")
         self._open.append(node)
         try:
             if isinstance(node, yaml.MappingNode):
                 return self._mapping(node, path)
             if isinstance(node, yaml.SequenceNode):
                 return [self._item(one, (*path, number)) for number, one in enumerate(node.value)]
-            value: Any = self._loader.construct_object(node)
+            value = self._scalar(node, path)
             if isinstance(value, str):
                 return Text.at(value, node.start_mark.line + 1, dotted(path))
             return value
         finally:
             self._open.pop()
+
+    def _scalar(self, node: yaml.Node, path: KeyPath) -> Any:
+        """A string, number, switch, date or null."""
+        try:
+            value: Any = self._loader.construct_object(node, deep=True)
+        except (ValueError, OverflowError) as error:  # a date or a number that cannot be
+            raise self._wrong(node, path, str(error), "put quotes around it if it is meant as text") from None
+        return value
 
     def _item(self, node: yaml.Node, path: KeyPath) -> Any:
         self.lines[path] = node.start_mark.line + 1
@@ -166,7 +177,7 @@ class _Builder:
             if key_node.tag == _MERGE:
                 merged = self._merge(value_node, path) | merged
                 continue
-            key: Any = self._loader.construct_object(key_node, deep=True)
+            key = self._scalar(key_node, path)
             if not isinstance(key, str):
                 raise self._wrong(key_node, path, f"the key {key!r} is not a string", f'write it as "{key}"')
             if key in own:
