@@ -2,6 +2,7 @@
 
 AutotierError
 ├── ConfigurationError            one line with file, key and fix; exit 2
+├── StoreError                    the store of decisions cannot be used; one line with place and fix; exit 2
 └── RequestError                  answered in OpenAI's error format
     ├── InvalidRequest            400
     │   ├── UnsupportedField      400  no allowed deployment can express the field
@@ -16,12 +17,14 @@ AutotierError
     ├── UpstreamRefused           4xx  a deployment says that the request itself is wrong
     ├── DeploymentsFailed         503
     ├── TierEmpty                 503  the tier has no deployment in the configuration
+    ├── StoreUnavailable          503  the store of decisions failed, so feedback or a record cannot be had
     └── DeadlineExceeded          504
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any, ClassVar
 
 
@@ -42,6 +45,37 @@ class ConfigurationError(AutotierError):
     def __init__(self, file: str, key: str, problem: str, fix: str) -> None:
         self.file, self.key, self.problem, self.fix = file, key, problem, fix
         super().__init__(f"{file}: {key}: {problem}; {fix}".replace("\n", " "))
+
+
+class StoreProblem(StrEnum):
+    """What keeps a store from working."""
+
+    MISSING = "missing"
+    UNOPENABLE = "unopenable"
+    READ_ONLY = "read_only"
+    FULL = "full"
+    LOCKED = "locked"
+    CORRUPT = "corrupt"
+    NEWER = "newer"
+    UNREACHABLE = "unreachable"
+    INVALID_ROW = "invalid_row"
+    BUSY = "busy"
+    FAILED = "failed"
+
+
+class StoreError(AutotierError):
+    """The store of decisions cannot be opened, read or written.
+
+    Args:
+        problem: Which kind, for metrics and for what to do next.
+        where: File, or address without its password.
+        detail: The database's words; never holds a row's content.
+        fix: What to do.
+    """
+
+    def __init__(self, problem: StoreProblem, where: str, detail: str, fix: str) -> None:
+        self.problem, self.where, self.detail, self.fix = problem, where, detail, fix
+        super().__init__(f"{where}: {detail}; {fix}".replace("\n", " "))
 
 
 class RequestError(AutotierError):
@@ -160,6 +194,12 @@ class TierEmpty(RequestError):
     """The tier is written as an empty list; the message says which key or host would fill it."""
 
     status, type, code = 503, "server_error", "tier_empty"
+
+
+class StoreUnavailable(RequestError):
+    """The store of decisions failed: the feedback was not kept, or the record cannot be read now."""
+
+    status, type, code = 503, "server_error", "store_unavailable"
 
 
 class DeadlineExceeded(RequestError):
