@@ -104,6 +104,7 @@ def _assembled(
     metrics = Metrics()
     looker = Looker(spoken, matrices_of(configuration), configuration, keys)
     metrics.watch("store", recorder.snapshot)
+    metrics.watch("upstream", lambda: _upstream_numbers(chain))
     metrics.watch("classifier", lambda: {"degraded_total": looker.degraded})
     gateway = ChatGateway(
         configuration=configuration,
@@ -115,6 +116,17 @@ def _assembled(
         metrics=metrics,
     )
     return Parts(gateway=gateway, records=recorder)
+
+
+def _upstream_numbers(chain: Chain) -> dict[str, float]:
+    """Holds and running requests over all deployments, swaps over all hosts, and what the operator has to mend."""
+    shown = chain.snapshot()
+    return {
+        "held": len(shown["holds"]),
+        "running": sum(shown["running"].values()),
+        "swaps_total": sum(shown["swaps"].values()),
+        "operator_faults": len(shown["operator"]),
+    }
 
 
 def _warm(spoken: Classifier) -> None:

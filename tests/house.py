@@ -95,7 +95,7 @@ class House:
         environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
         with (self.folder / "service.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "service.cli.main", "serve", "-c", str(self.file), "--port", str(port)],
+                [sys.executable, "-m", "service.cli", "serve", "-c", str(self.file), "--port", str(port)],
                 stdout=log,
                 stderr=log,
                 env=environment,
@@ -129,9 +129,18 @@ class House:
         return (self.folder / "service.log").read_text(encoding="utf-8", errors="replace")
 
     def reset(self) -> None:
-        """Hosts as at their start. What the service remembers of them (cooldowns) stays."""
+        """Hosts as at their start, and the service holding nothing against them any more.
+
+        Raises:
+            RuntimeError: It still does after ten seconds.
+        """
         for host in self.hosts.values():
             host.reset()
+        deadline = time.monotonic() + 10
+        while held := self.get("/readyz").json()["held"]:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"still held: {held}")
+            time.sleep(0.05)
 
     def client(self, **options: Any) -> openai.OpenAI:
         """The official client, without retries of its own; close it."""

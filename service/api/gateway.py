@@ -49,6 +49,8 @@ class ChainProtocol(Protocol):
 
     def readiness(self) -> dict[Tier, bool]: ...
 
+    def snapshot(self) -> dict[str, Any]: ...
+
 
 class RecorderProtocol(Protocol):
     """What the gateway needs of ``service.decisions.recorder.Recorder``."""

@@ -18,10 +18,15 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """200 only if a request would be sent upstream at once, in at least one tier; each tier is listed."""
-    tiers = {str(tier): ready for tier, ready in parts_of(request).gateway.chain.readiness().items()}
+    """200 only if a request would be sent upstream at once, in at least one tier.
+
+    Each tier is listed, and what is held back (``deployment:ID`` or ``host:NAME``) with why and for how many seconds.
+    """
+    chain = parts_of(request).gateway.chain
+    tiers = {str(tier): ready for tier, ready in chain.readiness().items()}
+    held = {key: {"outcome": why, "seconds": round(left, 1)} for key, (why, left) in chain.snapshot()["holds"].items()}
     ready = any(tiers.values())
-    return JSONResponse({"ready": ready, "tiers": tiers}, status_code=200 if ready else 503)
+    return JSONResponse({"ready": ready, "tiers": tiers, "held": held}, status_code=200 if ready else 503)
 
 
 @router.get("/metrics")

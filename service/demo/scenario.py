@@ -27,7 +27,14 @@ HOSTS: dict[str, HostSpec] = {
         load_s=2.0,
     ),
     "cloud1": HostSpec(kind="openai", name="cloud1", first_token_ms=30, token_ms=1, keys=(KEY,)),
-    "cloud2": HostSpec(kind="openai", name="cloud2", first_token_ms=30, token_ms=1, keys=(KEY,)),
+    "cloud2": HostSpec(
+        kind="openai",
+        name="cloud2",
+        models=("anthropic/claude-sonnet-4",),
+        first_token_ms=30,
+        token_ms=1,
+        keys=(KEY,),
+    ),
 }
 
 

@@ -15,7 +15,7 @@ def running() -> Iterator[House]:
     """The house as shipped, without cooldowns so that tests do not see each other's faults."""
 
     def quick(document: dict[str, object]) -> None:
-        document["limits"] = {"cooldown_s": 0, "remember_failed_s": 0, "host_status_remember_s": 0}
+        document["limits"] = {"cooldown_s": 0.1, "remember_failed_s": 0.1, "host_status_remember_s": 0.3}
 
     with House(change=quick) as house:
         yield house

@@ -122,7 +122,7 @@ def test_the_log_command_reads_the_store(house: House) -> None:
     house.decision(decision)
 
     done = subprocess.run(
-        [sys.executable, "-m", "service.cli.main", "log", "-c", str(house.file), "--json", "-n", "5"],
+        [sys.executable, "-m", "service.cli", "log", "-c", str(house.file), "--json", "-n", "5"],
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
 
