@@ -9,8 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-import classifier
-from classifier import ArtifactError, Classifier
+from classifier import Classifier
 from service.api.auth import Authenticator
 from service.api.gateway import ChatGateway
 from service.api.parts import Parts
@@ -21,7 +20,7 @@ from service.errors import ConfigurationError
 from service.metrics import Metrics
 from service.routing.conversation import ConversationKeys
 from service.routing.flow import Flow
-from service.routing.look import Looker
+from service.routing.look import Looker, load_classifier
 from service.routing.matrix import matrices_of
 from service.routing.tokens import encoding
 from service.upstream.assemble import assemble
@@ -54,21 +53,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def load_classifier(configuration: Configuration, source: str) -> Classifier:
-    """The configured classifier.
-
-    Raises:
-        ConfigurationError: The artifact cannot be used.
-    """
-    settings = configuration.classifier
-    try:
-        return classifier.load(settings.artifact, stages=settings.stages)
-    except ArtifactError as error:
-        raise ConfigurationError(
-            source, "classifier.artifact", str(error), "name a folder that autotier train wrote, or leave it out"
-        ) from error
 
 
 def opener(configuration: Configuration, source: str) -> Callable[[], AbstractAsyncContextManager[Parts]]:

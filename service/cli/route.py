@@ -58,10 +58,9 @@ def body_of(text: str, model: str) -> dict[str, Any]:
 def decide(body: dict[str, Any], settings: Configuration) -> dict[str, Any]:
     """The dry run's answer, as ``POST /v1/route`` gives it."""
     from service.api.body import check_messages
-    from service.bootstrap import load_classifier
     from service.routing.conversation import ConversationKeys
     from service.routing.flow import Flow
-    from service.routing.look import Looker
+    from service.routing.look import Looker, load_classifier
     from service.routing.matrix import matrices_of
 
     check_messages(body, settings.server)

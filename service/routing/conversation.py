@@ -33,10 +33,23 @@ class Hold:
     rejected: bool = False
 
 
+class Held(Protocol):
+    """A hold as a store gives it: `Hold` with the tier's name."""
+
+    @property
+    def tier(self) -> str: ...
+
+    @property
+    def decision_id(self) -> str: ...
+
+    @property
+    def rejected(self) -> bool: ...
+
+
 class ConversationStore(Protocol):
     """Where holds are kept; the store of decisions implements it."""
 
-    async def hold(self, key: str) -> Hold | None:
+    async def hold(self, key: str) -> Held | None:
         """The hold of a conversation, or None."""
         ...
 

@@ -95,10 +95,12 @@ class Flow:
         """The conversation's hold, from the store or computed again from the history; and whether it was the latter."""
         if look.conversation is None:
             return None, False
-        hold = await self._holds.hold(look.conversation)
+        held = await self._holds.hold(look.conversation)
         last = last_answer(request.messages)
-        if hold is not None or last is None:
-            return hold, False
+        if held is not None:
+            return Hold(Tier(held.tier), held.decision_id, held.rejected), False
+        if last is None:
+            return None, False
         tier = self._recomputed_tier(request, last)
         return (Hold(tier, decision_id=""), True) if tier else (None, True)
 

@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from classifier import Classification, Classifier, PromptView, view_of
+import classifier
+from classifier import ArtifactError, Classification, Classifier, PromptView, view_of
 from service.config.model import Configuration
+from service.errors import ConfigurationError
 from service.routing.conversation import ConversationKeys
 from service.routing.privacy import detect
 from service.routing.request import ChatRequest
@@ -42,6 +44,21 @@ class Look:
     private: str | None
     conversation: str | None
     same_request: str
+
+
+def load_classifier(configuration: Configuration, source: str) -> Classifier:
+    """The configured classifier.
+
+    Raises:
+        ConfigurationError: The artifact cannot be used.
+    """
+    settings = configuration.classifier
+    try:
+        return classifier.load(settings.artifact, stages=settings.stages)
+    except ArtifactError as error:
+        raise ConfigurationError(
+            source, "classifier.artifact", str(error), "name a folder that autotier train wrote, or leave it out"
+        ) from error
 
 
 class Looker:

@@ -11,7 +11,8 @@ def matrices_of(configuration: Configuration) -> dict[str, Matrix]:
     """The matrices ``default``, ``eco`` and ``quality``: those that the configuration gives, else computed ones."""
     first, second, third = (_cost_of(configuration, tier) for tier in TIERS)
     computed = matrices((first, second, third))
-    return {**computed, **configuration.policy.matrices}
+    given = {str(name): matrix for name, matrix in configuration.policy.matrices.items()}
+    return {**computed, **given}
 
 
 def _cost_of(configuration: Configuration, tier: Tier) -> TierCost:

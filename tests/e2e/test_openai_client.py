@@ -218,7 +218,9 @@ def test_the_models_list(client: openai.OpenAI) -> None:
 
 def test_headers_explain_every_answer(client: openai.OpenAI) -> None:
     """The decision is in the headers of an answer and of a stream."""
-    raw = client.chat.completions.with_raw_response.create(model="auto", messages=[{"role": "user", "content": f"{HARD}, for lawyers"}])
+    raw = client.chat.completions.with_raw_response.create(
+        model="auto", messages=[{"role": "user", "content": f"{HARD}, for lawyers"}]
+    )
 
     shown = raw.headers
     assert shown["x-autotier-tier"] == "reasoning"

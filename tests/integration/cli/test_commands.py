@@ -71,7 +71,7 @@ def test_route_reads_a_chat_body_from_a_file(tmp_path: Path) -> None:
     [
         ("hosts: {}\n", "tiers"),
         ("hosts: {}\ntirs: {}\n", "tirs"),
-        ("hosts: [\n", "line"),
+        ("hosts: [\n", "wrong.yaml:2"),
         ("hosts: {a: {address: os.environ/NOT_SET_ANYWHERE}}\n", "NOT_SET_ANYWHERE"),
     ],
 )
