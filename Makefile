@@ -33,7 +33,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	command -v uv >/dev/null 2>&1 || test -x $(BIN)/uv || $(BIN)/python -m pip install -q uv
 	UV=$$(command -v uv || echo $(BIN)/uv); \
 	  $$UV pip install -q --python $(BIN)/python --require-hashes -r requirements/dev.txt && \
-	  $$UV pip install -q --python $(BIN)/python --no-deps -e .
+	  $$UV pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
 pins:  ## Compile the pins again
