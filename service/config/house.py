@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from classifier import Tier
+from service.config.catalog import LOCAL_SPEEDS, known
 from service.config.probe import HostReport, PulledModel
-from service.config.providers import DEFAULT_ADDRESSES, FIXED_SAMPLING_FIELDS, fixes_sampling, sees_images, window_of
+from service.config.providers import DEFAULT_ADDRESSES, FIXED_SAMPLING_FIELDS, fixes_sampling, sees_images
 from service.config.references import PREFIX
 
 LOCAL_CONTEXT = 8192
@@ -22,23 +23,6 @@ FIRST_TOKEN_S = {Tier.LIGHTWEIGHT: 30, Tier.CODING: 120, Tier.REASONING: 180}
 
 
 @dataclass(frozen=True, slots=True)
-class CloudModel:
-    """A model of a cloud for one tier.
-
-    Attributes:
-        model: Name at the cloud.
-        input_per_mtok: List price of the prompt, US dollars per million tokens.
-        output_per_mtok: List price of the answer, US dollars per million tokens.
-        tokens_per_s: Usual speed.
-    """
-
-    model: str
-    input_per_mtok: float
-    output_per_mtok: float
-    tokens_per_s: float = 70
-
-
-@dataclass(frozen=True, slots=True)
 class Cloud:
     """A cloud account that a house may have.
 
@@ -46,42 +30,28 @@ class Cloud:
         name: Name of the host.
         provider: How it is spoken to.
         variable: Environment variable of its key.
-        models: One model per tier, in the order of the tiers.
+        models: One model per tier, in the order of the tiers; all of them in the catalogue.
     """
 
     name: str
     provider: str
     variable: str
-    models: tuple[CloudModel, CloudModel, CloudModel]
+    models: tuple[str, str, str]
 
 
-# List prices of 2025; they change, so the written file says to compare.
 CLOUDS = (
-    Cloud(
-        "openai",
-        "openai",
-        "OPENAI_API_KEY",
-        (CloudModel("gpt-4.1-mini", 0.4, 1.6, 80), CloudModel("gpt-4.1", 2, 8), CloudModel("o3-mini", 1.1, 4.4, 100)),
-    ),
+    Cloud("openai", "openai", "OPENAI_API_KEY", ("gpt-4.1-mini", "gpt-4.1", "o3-mini")),
     Cloud(
         "anthropic",
         "anthropic",
         "ANTHROPIC_API_KEY",
-        (
-            CloudModel("claude-3-5-haiku-latest", 0.8, 4),
-            CloudModel("claude-sonnet-4-20250514", 3, 15),
-            CloudModel("claude-sonnet-4-20250514", 3, 15),
-        ),
+        ("claude-3-5-haiku-latest", "claude-sonnet-4-20250514", "claude-sonnet-4-20250514"),
     ),
     Cloud(
         "openrouter",
         "openai",
         "OPENROUTER_API_KEY",
-        (
-            CloudModel("openai/gpt-4.1-mini", 0.4, 1.6, 80),
-            CloudModel("openai/gpt-4.1", 2, 8),
-            CloudModel("anthropic/claude-sonnet-4", 3, 15, 60),
-        ),
+        ("openai/gpt-4.1-mini", "openai/gpt-4.1", "anthropic/claude-sonnet-4"),
     ),
 )
 
@@ -142,6 +112,8 @@ def local_deployment(identifier: str, host: str, model: PulledModel, tier: Tier)
         "parallel": 1,
         "keep_alive": "30m",
     }
+    if model.name in LOCAL_SPEEDS:
+        made["tokens_per_s"] = LOCAL_SPEEDS[model.name]
     if tier is Tier.LIGHTWEIGHT and ("thinking" in model.capabilities or model.name.startswith("qwen3:")):
         made["think"] = False
     if model.capabilities:
@@ -154,18 +126,25 @@ def cloud_host(cloud: Cloud) -> dict[str, Any]:
     return {"address": DEFAULT_ADDRESSES[cloud.name], "local": False, "key": PREFIX + cloud.variable}
 
 
-def cloud_deployment(identifier: str, cloud: Cloud, model: CloudModel) -> dict[str, Any]:
-    """A deployment of a cloud's model."""
-    capabilities: dict[str, Any] = {"images": sees_images(model.model)}
-    if cloud.provider == "openai" and fixes_sampling(model.model):
+def cloud_deployment(identifier: str, cloud: Cloud, model: str) -> dict[str, Any]:
+    """A deployment of a cloud's model.
+
+    Raises:
+        LookupError: The catalogue does not know the model.
+    """
+    facts = known(model)
+    if facts is None:
+        raise LookupError(model)
+    capabilities: dict[str, Any] = {"images": sees_images(model)}
+    if cloud.provider == "openai" and fixes_sampling(model):
         capabilities["fields"] = list(FIXED_SAMPLING_FIELDS)
     return {
         "id": identifier,
         "host": cloud.name,
         "provider": cloud.provider,
-        "model": model.model,
-        "context": window_of(model.model),
-        "tokens_per_s": model.tokens_per_s,
-        "prices": {"input_per_mtok": model.input_per_mtok, "output_per_mtok": model.output_per_mtok},
+        "model": model,
+        "context": facts.window,
+        "tokens_per_s": facts.tokens_per_s,
+        "prices": {"input_per_mtok": facts.input_per_mtok, "output_per_mtok": facts.output_per_mtok},
         "capabilities": capabilities,
     }

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from classifier import Tier
-from service.config import providers
+from service.config import catalog, providers
+from service.config.litellm_address import address_of, key_of, local_of, native_ollama, provider_of
 from service.config.litellm_notes import NOTHING, Section, wrong
 from service.config.references import PREFIX
 
@@ -53,10 +53,6 @@ _ADDED = frozenset(
         "top_k", "top_p", "verbosity", "vertex_location", "vertex_project",
     }
 )  # fmt: skip
-_DUMMIES = frozenset(
-    {"dummy", "empty", "fake", "lm-studio", "no-key", "none", "not-needed", "ollama", "sk-1234", "xxx"}
-)
-"""What people write where a local server asks for no key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +94,11 @@ def entry_of(model: Section, tier: Tier, env: Mapping[str, str]) -> Entry:
         ConfigurationError: A value that cannot be used, or a local deployment in the reasoning tier.
     """
     params, info = model.section("litellm_params"), model.section("model_info")
-    provider, name = _provider(params)
-    address = _address(params, provider)
-    provider, address = _native_ollama(params, provider, address)
+    provider, name = provider_of(params)
+    address = address_of(params, provider)
+    provider, address = native_ollama(params, provider, address)
     real = env.get(address.removeprefix(PREFIX), "") if address.startswith(PREFIX) else address
-    local = _local(info, params, provider, name, real)
+    local = local_of(info, params, provider, name, real)
     if tier is Tier.REASONING and local:
         raise wrong(
             model.notes.document,
@@ -126,104 +122,12 @@ def entry_of(model: Section, tier: Tier, env: Mapping[str, str]) -> Entry:
         timeout_s=params.number("timeout", least=0.001),
         address=address,
         local=local,
-        key=_key(params, provider, address),
+        key=key_of(params, provider, address),
     )
     params.rest(_PARAMS, "not a setting of ours; if the host needs it in each request, write it under add")
     info.rest(_INFO, "for reading only, decides nothing here")
     model.rest({}, "not a setting of ours")
     return entry
-
-
-def _provider(params: Section) -> tuple[str, str]:
-    """Provider and model of LiteLLM's model string."""
-    text = params.text("model")
-    if not text:
-        raise wrong(
-            params.notes.document, (*params.path, "model"), "is missing", "write e.g. model: ollama_chat/qwen3:8b"
-        )
-    provider, slash, name = str(text).partition("/")
-    explicit = params.text("custom_llm_provider")
-    if explicit:
-        provider, name = str(explicit), str(text).removeprefix(f"{explicit}/")
-    elif not slash:
-        provider, name = ("anthropic" if provider.startswith("claude-") else "openai"), str(text)
-    if provider in ("ollama", "ollama_chat"):
-        if provider == "ollama":
-            params.notes.add(
-                (*params.path, "model"),
-                text,
-                f"provider: ollama, model: {name}",
-                "Ollama's chat API is used, never /api/generate",
-            )
-        return "ollama", name
-    if provider in ("hosted_vllm", "lm_studio", "openai_like", "custom_openai", "llamafile", "text-completion-openai"):
-        params.notes.add(
-            (*params.path, "model"), text, f"provider: openai, model: {name}", "the host speaks OpenAI's protocol"
-        )
-        return "openai", name
-    return provider, name
-
-
-def _address(params: Section, provider: str) -> str:
-    """The base URL, the provider's own where none is given."""
-    given = params.text("api_base") or params.text("base_url")
-    params.take("base_url")
-    if given:
-        return str(given).rstrip("/")
-    known = providers.OLLAMA_ADDRESS if provider == "ollama" else providers.DEFAULT_ADDRESSES.get(provider)
-    if known is None:
-        raise wrong(
-            params.notes.document,
-            (*params.path, "api_base"),
-            f"is missing, and no address of {provider} is known",
-            "write api_base: https://..., or openai/MODEL where it speaks OpenAI's protocol",
-        )
-    if provider == "ollama":
-        params.notes.add((*params.path, "api_base"), "not given", known, "Ollama on this machine, as litellm takes it")
-    return known
-
-
-def _native_ollama(params: Section, provider: str, address: str) -> tuple[str, str]:
-    """Ollama by its native API, whichever way the file names it."""
-    if address.startswith(PREFIX):
-        return provider, address
-    try:
-        port = urlsplit(address).port
-    except ValueError:
-        port = None
-    path = urlsplit(address).path.rstrip("/")
-    if provider == "openai" and port == providers.OLLAMA_PORT:
-        params.note(
-            "model",
-            "provider: ollama",
-            "Ollama's OpenAI-compatible endpoint ignores num_ctx and cuts long prompts in silence",
-        )
-        provider = "ollama"
-    if provider == "ollama" and path in ("/v1", "/api"):
-        address = address.removesuffix(path)
-        params.note("api_base", address, "the native API is used")
-    return provider, address
-
-
-def _local(info: Section, params: Section, provider: str, name: str, address: str) -> bool:
-    """Whether a deployment stands in the house; ``address`` is empty where its variable is not set."""
-    told = info.flag("local")
-    if told is not None:
-        return told
-    if not address:
-        local = provider == "ollama"
-        params.note(
-            "api_base",
-            f"local: {str(local).lower()}",
-            "the variable is not set now, so this was told by the provider; check it",
-        )
-        return local
-    if not providers.in_house(address):
-        return False
-    if provider != "ollama" and providers.is_cloud_model(name):
-        params.note("api_base", "local: false", f"{name} runs in clouds only, so a gateway must stand at that address")
-        return False
-    return True
 
 
 def _ollama(params: Section, info: Section, deployment: dict[str, Any]) -> None:
@@ -281,7 +185,7 @@ def _other(params: Section, info: Section, deployment: dict[str, Any], local: bo
     """Context and capabilities of a deployment that is not Ollama's."""
     name = deployment["model"]
     told = info.number("max_input_tokens", least=1, whole=True)
-    window = providers.window_of(name)
+    window = catalog.window_of(name)
     if told is not None:
         deployment["context"] = int(told)
     elif window is not None:
@@ -325,8 +229,7 @@ def _shared(params: Section, info: Section, deployment: dict[str, Any]) -> None:
             value = section.number(theirs)
             if value is not None:
                 prices[ours] = round(value * 1e6, 6)
-    if prices:
-        deployment["prices"] = prices
+    _known_costs(params, info, deployment, prices)
     stated = {
         "tools": "supports_function_calling",
         "images": "supports_vision",
@@ -346,29 +249,23 @@ def _shared(params: Section, info: Section, deployment: dict[str, Any]) -> None:
         deployment["add"] = {**added, **deployment.get("add", {})}
 
 
-def _key(params: Section, provider: str, address: str) -> str | None:
-    """The key or its reference; litellm's variable where a cloud's entry names none."""
-    given = params.text("api_key")
-    if provider == "ollama":
-        return None
-    if given and given.lower() in _DUMMIES and providers.in_house(address):
-        params.note("api_key", NOTHING, "a word that stands for no key")
-        return None
-    if given:
-        if not given.startswith(PREFIX):
-            params.note(
-                "api_key",
-                "the same key",
-                "a key in clear ends up in backups and commits; `autotier import` writes a reference instead",
-            )
-        return given
-    if address != providers.DEFAULT_ADDRESSES.get(provider):
-        return None
-    variable = providers.KEY_VARIABLES[provider]
-    params.notes.add(
-        (*params.path, "api_key"), "not given", f"key: {PREFIX}{variable}", "the variable that litellm reads"
-    )
-    return PREFIX + variable
+def _known_costs(params: Section, info: Section, deployment: dict[str, Any], prices: dict[str, float]) -> None:
+    """Prices and speed: the file's, else those of the catalogue, said aloud; they decide what over-routing costs."""
+    model = deployment["model"]
+    facts = catalog.known(model) if deployment["provider"] != "ollama" else None
+    speed = facts.tokens_per_s if facts else catalog.LOCAL_SPEEDS.get(model)
+    if speed is not None:
+        deployment["tokens_per_s"] = speed
+    if prices:
+        deployment["prices"] = prices
+    elif facts:
+        deployment["prices"] = {"input_per_mtok": facts.input_per_mtok, "output_per_mtok": facts.output_per_mtok}
+        params.notes.add(
+            (*info.path, "input_cost_per_token"),
+            "not given",
+            f"prices: {facts.input_per_mtok:g} and {facts.output_per_mtok:g} dollars per million tokens",
+            f"a list price of 2025 for {model}; compare it with the cloud's page, the cost matrices rest on it",
+        )
 
 
 def _id(info: Section) -> str | None:

@@ -173,7 +173,7 @@ def _prices(entry: Entry, made: Mapping[str, Any], notes: Notes) -> None:
             (*entry.path, "model_info", "input_cost_per_token"),
             "not given",
             "prices: 0",
-            f"prices are not guessed; write those of {made['model']} so that costs and the eco matrix are right",
+            f"no price of {made['model']} is known here; write it, the cost matrices rest on it",
         )
 
 

@@ -43,17 +43,6 @@ KEY_VARIABLES = {
 }
 """Environment variables that litellm reads where a deployment names no key."""
 
-# Published windows, prompt and answer together; the longest prefix wins.
-_WINDOWS = {
-    "gpt-4.1": 1_047_576,
-    "gpt-4o": 128_000,
-    "gpt-5": 400_000,
-    "o1": 200_000,
-    "o3": 200_000,
-    "o4-mini": 200_000,
-    "claude-": 200_000,
-    "gemini-": 1_048_576,
-}
 _CLOUD_MODEL = re.compile(r"(gpt-[3-9](?!\d)|chatgpt-|o[1-9](-|$)|claude-|gemini-)")
 _BLIND = re.compile(r"(o3-mini|o1-mini|o1-preview|gpt-3\.5)")
 _FIXED_SAMPLING = re.compile(r"(o[1-9](-|$)|gpt-5(?!.*chat))")
@@ -87,12 +76,6 @@ def sees_images(model: str) -> bool:
 def fixes_sampling(model: str) -> bool:
     """Whether OpenAI refuses sampling fields for this model."""
     return bool(_FIXED_SAMPLING.match(bare(model)))
-
-
-def window_of(model: str) -> int | None:
-    """The published window of a cloud model in tokens, or None where it is not known here."""
-    found = [prefix for prefix in _WINDOWS if bare(model).startswith(prefix)]
-    return _WINDOWS[max(found, key=len)] if found else None
 
 
 def in_house(address: str) -> bool:

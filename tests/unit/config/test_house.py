@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from classifier import Tier
+from service.config.catalog import known, window_of
 from service.config.discover import ollama_here
 from service.config.house import CLOUDS, chosen, house
 from service.config.load import validated
 from service.config.probe import HostReport, PulledModel, ollama_address
-from service.config.providers import host_name, in_house, is_cloud_model, window_of
+from service.config.providers import host_name, in_house, is_cloud_model
 from service.config.yaml_source import Document
 
 GB = 10**9
@@ -149,6 +150,21 @@ def test_an_address_tells_whether_it_is_in_the_house(address: str, inside: bool)
 def test_models_that_only_clouds_serve_are_known(model: str, cloud: bool) -> None:
     """gpt-oss runs at home, gpt-4.1 does not."""
     assert is_cloud_model(model) is cloud
+
+
+def test_every_model_that_discovery_uses_is_in_the_catalogue() -> None:
+    """A model without a window or a price would stop the search for what is here."""
+    assert all(known(model) for cloud in CLOUDS for model in cloud.models)
+
+
+def test_only_the_model_itself_and_its_snapshots_have_its_price() -> None:
+    """A smaller sister costs less."""
+    mini = known("openai/gpt-4.1-mini")
+
+    assert mini == known("gpt-4.1-mini-2025-04-14")
+    assert mini != known("gpt-4.1")
+    assert known("gpt-4.1-maxi") is None
+    assert known("gpt-5.7") is None
 
 
 def test_windows_take_the_longest_prefix() -> None:

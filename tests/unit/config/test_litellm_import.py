@@ -12,6 +12,7 @@ from service.config import Deployment
 from service.config.load import Loaded, load
 from service.config.seed import shipped
 from service.errors import ConfigurationError
+from service.routing.matrix import matrices_of
 from tests.unit.config.writing import ENV, Change, litellm
 
 
@@ -287,16 +288,23 @@ def test_qwen3_does_not_think_on_the_lightweight_tier_only() -> None:
     assert _first(loaded, Tier.CODING).think is None
 
 
-def test_prices_are_taken_where_given_and_never_guessed(tmp_path: Path) -> None:
-    """Dollars per token become dollars per million; none given is 0 with a note."""
-    loaded = litellm(tmp_path, _info(2, input_cost_per_token=4e-7, output_cost_per_token="1.6e-6"))
+def test_prices_are_the_files_or_said_aloud(tmp_path: Path) -> None:
+    """Dollars per token become dollars per million; a list price comes with a note, an unknown one is 0 with a note."""
+
+    def change(document: dict[str, Any]) -> None:
+        _info(2, input_cost_per_token=5e-7, output_cost_per_token="1.5e-6")(document)
+        _params(5, model="openai/brand-new")(document)
+
+    loaded = litellm(tmp_path, change)
 
     assert (_first(loaded, number=2).prices.input_per_mtok, _first(loaded, number=2).prices.output_per_mtok) == (
-        0.4,
-        1.6,
+        0.5,
+        1.5,
     )
-    assert _first(loaded, Tier.CODING, 1).prices.input_per_mtok == 0
-    assert "not guessed" in _note(loaded, "model_list[4].model_info.input_cost_per_token")
+    assert _first(loaded, Tier.CODING, 1).prices.input_per_mtok == 2
+    assert "list price" in _note(loaded, "model_list[4].model_info.input_cost_per_token")
+    assert _first(loaded, Tier.REASONING, 0).prices.output_per_mtok == 0
+    assert "no price of brand-new" in _note(loaded, "model_list[5].model_info.input_cost_per_token")
 
 
 def test_stated_capabilities_and_slots_are_taken_over(tmp_path: Path) -> None:
@@ -461,3 +469,10 @@ def test_a_wrong_litellm_file_is_one_line(tmp_path: Path, change: Change, key: s
     assert f": {key}" in said
     assert fix in said
     assert "\n" not in said
+
+
+def test_the_imported_house_weighs_errors_as_the_seed_does() -> None:
+    """The same house in the other form routes the same way: prices and speeds come to the same matrices."""
+    imported = load(shipped("litellm-two-macs.yaml"), ENV).configuration
+
+    assert matrices_of(imported) == matrices_of(load(shipped("two-macs.yaml"), ENV).configuration)
