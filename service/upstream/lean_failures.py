@@ -23,7 +23,7 @@ _TOO_LONG = re.compile(
     r"|(input|prompt)[^.]{0,80}exceed\w* (the |max\w* )*(context|model|maximum number of tokens)"
     r"|(prompt|input|request)( is|\s\([^)]*\) is)? too (long|large)|input length exceeds|exceeded max context length"
     r"|loaded with context length of only|when context the overflows|reduce the length of the (messages|prompt|input)"
-    r"|too many tokens|tokens.{0,60}must be <=",
+    r"|too many tokens|tokens.{0,60}must be <=|exceed\w* (the )?context window",
     re.IGNORECASE | re.DOTALL,
 )
 _NO_MODEL = re.compile(
@@ -33,6 +33,9 @@ _NO_MODEL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _WRONG_PATH = re.compile(r"invalid url|unexpected endpoint|page not found", re.IGNORECASE)
+_FLAGGED = re.compile(r"moderation|flagged", re.IGNORECASE)
+"""OpenRouter's 403 for what a client wrote; every other 403 is about the key."""
+
 _SECRET = re.compile(r"\b(sk-|key-|Bearer\s+)[A-Za-z0-9_\-*.]{3,}", re.IGNORECASE)
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SPAN_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -118,6 +121,8 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def _outcome(status: int, said: str, *, is_error: bool) -> Outcome:
+    if status == 403 and _FLAGGED.search(said):
+        return Outcome.BAD_REQUEST
     if status in (401, 402, 403, 407):  # 402: out of credit, for the operator to mend
         return Outcome.UNAUTHORIZED
     if status == 429:

@@ -51,6 +51,8 @@ class LineReader:
                 raise garbage(f"a line of more than {LONGEST_LINE >> 20} MB")
         except UpstreamFailure as failure:
             self.failure = failure
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # JSON of another shape than the protocol's
+            self.failure = garbage(f"JSON of another shape ({type(error).__name__}: {error})")
         return chunks
 
     def end(self) -> list[Chunk]:

@@ -69,6 +69,9 @@ class OllamaReader(LineReader):
             delta["content"] = content
         if thinking:
             delta["reasoning_content"] = thinking
+        for text in delta.values():
+            if type(text) is not str:
+                raise garbage("text that is no text")
         if calls:
             delta["tool_calls"] = [self._call(call) for call in calls]
         return delta

@@ -20,6 +20,7 @@ PATH = "/chat/completions"
 LONGEST_BODY = 64 * 1024 * 1024
 """Bytes of an answer that is one JSON object although a stream was asked for."""
 
+_TEXTS = ("content", "reasoning_content", "reasoning", "refusal", "role")
 _USAGE_TOO = {"include_usage": True}
 
 
@@ -43,11 +44,12 @@ class OpenAIReader(LineReader):
     ``[DONE]``. A host that answers a stream request with one JSON object is understood too.
     """
 
-    __slots__ = ("_finished", "_is_error", "_pending", "_seen", "_started", "_whole")
+    __slots__ = ("_answered", "_finished", "_is_error", "_pending", "_seen", "_started", "_whole")
 
     def __init__(self) -> None:
         super().__init__()
         self._started = False
+        self._answered = False
         self._whole: list[bytes] | None = None
         self._pending = b""
         self._is_error = False
@@ -79,16 +81,15 @@ class OpenAIReader(LineReader):
         """See `LineReader.end`."""
         if self._whole is None:
             return super().end()
-        body = b"".join(self._whole)
-        try:
-            answer = parsed(body)
-        except ValueError:
-            self.failure = garbage("broken JSON", body)
-            return []
-        return self._answer(answer, body)
+        # A line of its own, so that what is wrong with it is kept like everything else.
+        self._answered = True
+        pieces, self._whole = self._whole, None
+        return super().feed(b"".join(pieces).replace(b"\n", b" ") + b"\n")
 
     def _line(self, line: bytes, chunks: list[Chunk]) -> None:
-        if line.startswith(b"data:"):
+        if self._answered:
+            self._answer(line, chunks)
+        elif line.startswith(b"data:"):
             self._data(line[5:], chunks)
         elif not line or line == b"\r":
             if self._pending:
@@ -134,7 +135,7 @@ class OpenAIReader(LineReader):
     def _event(self, event: Any, data: bytes, chunks: list[Chunk]) -> None:
         if not isinstance(event, dict):
             raise garbage("an event that is no object", data)
-        error = event.get("error")
+        error = event.get("error") or event.get("error_message")  # Venice, in front of vLLM
         if error or self._is_error:
             raise error_event(error or event)
         choices = event.get("choices")
@@ -158,22 +159,22 @@ class OpenAIReader(LineReader):
         if type(delta) is not dict:
             delta = choice["delta"] = {}
         index = choice.setdefault("index", 0)
-        self._seen.add(index)
         finish = choice.setdefault("finish_reason", None)
+        if type(index) is not int or not (finish is None or type(finish) is str):
+            raise garbage("a choice of another shape", data)
+        self._seen.add(index)
         if finish:
             if finish == "error":  # OpenRouter
                 raise error_event(choice.get("error") or "finish_reason error")
             self._finished.add(index)
-        content = delta.get("content")
-        if content is not None and type(content) is not str:
-            _flatten(delta, content)
-        if "reasoning" in delta:  # Ollama, OpenRouter, vLLM from 0.12, llama.cpp: the same thing by another name
+        for value in delta.values():
+            if value is not None and type(value) is not str:
+                _reshape(delta, data)
+                break
+        if "reasoning" in delta:  # Ollama, OpenRouter, vLLM from 0.12: the same thing by another name
             thinking = delta.pop("reasoning")
-            if not delta.get("reasoning_content") and isinstance(thinking, str):
+            if thinking and not delta.get("reasoning_content"):
                 delta["reasoning_content"] = thinking
-            delta.pop("reasoning_details", None)
-        if delta.get("tool_calls"):
-            _name_calls(delta["tool_calls"])
 
     def _name(self, chunk: Chunk, event: dict[str, Any]) -> None:
         if not self._named:
@@ -195,21 +196,18 @@ class OpenAIReader(LineReader):
                 raise error_event(event["error"])
         raise garbage("not server-sent events", line)
 
-    def _answer(self, answer: Any, body: bytes) -> list[Chunk]:
+    def _answer(self, body: bytes, chunks: list[Chunk]) -> None:
         """A whole answer as one chunk."""
-        chunks: list[Chunk] = []
-        if isinstance(answer, dict) and isinstance(answer.get("choices"), list):
-            for choice in answer["choices"]:
-                if isinstance(choice, dict):
-                    choice["delta"] = choice.pop("message", None) or {}
-                    for number, call in enumerate(choice["delta"].get("tool_calls") or ()):
-                        call.setdefault("index", number)
-        elif not (isinstance(answer, dict) and answer.get("error")):
-            self.failure = garbage("JSON that is no completion", body)
-            return chunks
+        try:
+            answer = parsed(body)
+        except ValueError:
+            raise garbage("broken JSON", body) from None
+        if not isinstance(answer, dict) or not (answer.get("error") or isinstance(answer.get("choices"), list)):
+            raise garbage("JSON that is no completion", body)
+        for choice in answer.get("choices") or ():
+            choice["delta"] = choice.pop("message", None) or {}
         self._event(answer, body, chunks)
         self.done = True
-        return chunks
 
 
 def usage_of(raw: Any) -> Usage | None:
@@ -230,18 +228,24 @@ def new_call_id() -> str:
     return f"call_{os.urandom(12).hex()}"
 
 
-def _flatten(delta: dict[str, Any], content: Any) -> None:
-    """Mistral's parts of a delta: text and thinking apart."""
-    parts = content if isinstance(content, list) else [content]
-    text, thinking = [], []
-    for part in parts:
-        if isinstance(part, dict) and part.get("type") == "thinking":
-            thinking.extend(_texts(part.get("thinking")))
-        else:
-            text.extend(_texts(part))
-    delta["content"] = "".join(text)
-    if thinking:
-        delta["reasoning_content"] = "".join(thinking)
+def _reshape(delta: dict[str, Any], data: bytes) -> None:
+    """A delta with more than text in it: tool calls, and Mistral's parts, which become text and thinking apart.
+
+    Raises:
+        UpstreamFailure: Something where only text may be.
+    """
+    content = delta.get("content")
+    if isinstance(content, list):
+        thoughts = [p for p in content if isinstance(p, dict) and p.get("type") == "thinking"]
+        delta["content"] = "".join(text for p in content if p not in thoughts for text in _texts(p))
+        if thoughts:
+            delta["reasoning_content"] = "".join(text for p in thoughts for text in _texts(p.get("thinking")))
+    for name in _TEXTS:
+        value = delta.get(name)
+        if value is not None and type(value) is not str:
+            raise garbage(f"{name} that is no text", data)
+    if delta.get("tool_calls"):
+        _name_calls(delta["tool_calls"])
 
 
 def _texts(part: Any) -> list[str]:
@@ -259,7 +263,7 @@ def _name_calls(calls: Any) -> None:
             raise garbage("a tool call that is no object")
         call.setdefault("index", number)
         function = call.get("function")
-        if type(function) is not dict:
+        if function is None:
             continue
         if function.get("name") and not call.get("id"):
             call["id"] = new_call_id()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.config import Configuration
-from service.upstream.interface import Call, Chunk, Usage, WayName
+from service.upstream.interface import Call, Chunk, UpstreamFailure, Usage, WayName
 from service.upstream.router_failures import ended_early, from_exception, from_watch
 from service.upstream.router_request import LONGEST_S, call_arguments, is_ollama, model_list
 from service.upstream.wire_watch import WATCH, WireWatch, on_response
@@ -67,6 +67,8 @@ class RouterWay:
         token = WATCH.set(watch)  # the sending task copies the context
         try:
             answer = await litellm.router.acompletion(**call_arguments(call, litellm.client))
+        except UpstreamFailure:
+            raise  # the request cannot be expressed; nothing was sent
         except Exception as error:  # noqa: BLE001  # litellm raises whatever its providers raise
             raise from_exception(error, watch, key=call.key) from None
         finally:
@@ -169,6 +171,16 @@ async def _closing(answer: Any) -> AsyncGenerator[Any, None]:
             await close()
 
 
+async def _warm(router: Any, configuration: Configuration) -> None:
+    """One made-up answer per provider, in the thread: the first call imports 80 more modules, 0.8 s of the event loop."""
+    one_each = {d.provider: d.id for _, d in configuration.deployments()}
+    for ident in one_each.values():
+        question = [{"role": "user", "content": "warm up"}]
+        answer = await router.acompletion(model=ident, messages=question, stream=True, mock_response="warm")
+        async for _ in answer:
+            pass
+
+
 def _import_and_build(configuration: Configuration) -> _Litellm:
     """Runs in a thread. Sets what keeps litellm off the network and quiet, then builds the Router."""
     # Before the first import: it fetches a cost map from the network otherwise, three tries, 7 s where blocked.
@@ -194,5 +206,6 @@ def _import_and_build(configuration: Configuration) -> _Litellm:
         timeout=LONGEST_S,
         stream_timeout=LONGEST_S,
     )
+    asyncio.run(_warm(router, configuration))
     log.info("litellm is ready for %d deployments", len(configuration.deployments()))
     return _Litellm(router, client)

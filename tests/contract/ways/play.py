@@ -1,0 +1,238 @@
+"""Plays every case over one way upstream, in a process of its own, and prints what the client sees as JSON.
+
+    python -m tests.contract.ways.play lean|router
+
+In a process of its own because litellm's globals, its warnings and its 200 MB do not belong into the tests' process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from service.config import Configuration, Deployment
+from service.demo.hosts import HostSpec, SimulatedHost
+from service.upstream.collect import Collector, has_token
+from service.upstream.interface import Call, Chunk, UpstreamFailure, Way
+from service.upstream.lean_way import LeanWay
+from service.upstream.router_way import RouterWay
+from tests.contract.ways.cases import ASK, Case, all_cases
+
+SILENCE_S = 0.4
+"""Longest wait for the next batch. Far above what a host on loopback takes; what hangs is cut here."""
+
+WIRE_FOLDER = Path(__file__).parents[1] / "wire"
+MODELS = {"ollama": "qwen3-coder:30b", "openai": "gpt-4.1", "wire-ollama": "any", "wire-openai": "any"}
+LOCAL = HostSpec(
+    kind="ollama",
+    name="host",
+    models=("qwen3:8b", "qwen3-coder:30b", "gemma3:4b"),
+    loaded=("qwen3:8b", "qwen3-coder:30b", "gemma3:4b"),
+    memory_gb=64,
+    load_s=0,
+    token_ms=1,
+    first_token_ms=0,
+    answer_tokens=8,
+)
+CLOUD = HostSpec(kind="openai", name="host", token_ms=1, first_token_ms=0, answer_tokens=8)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a client sees of one request, and what the host received.
+
+    Attributes:
+        began: A first token came.
+        pieces: Number of chunks with text or thinking.
+        calls: Names of the tools called, in order.
+        in_parts: Arguments came in more than one piece.
+        keys: Of the content, where it is a JSON object.
+        logprobs: Number of tokens with log probabilities.
+        message: The first choice's whole message; ids of tool calls are replaced, they are random,
+            and arguments parsed, their white space differs.
+        received: Body that the host got, None where it got none.
+    """
+
+    outcome: str = "answered"
+    status: int | None = None
+    retry_after_s: float | None = None
+    content: str = ""
+    thinks: bool = False
+    refusal: str | None = None
+    began: bool = False
+    pieces: int = 0
+    calls: list[str] = field(default_factory=list)
+    in_parts: bool = False
+    keys: list[str] = field(default_factory=list)
+    choices: int = 0
+    logprobs: int = 0
+    finish_reason: str | None = None
+    model: str | None = None
+    fingerprint: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
+    message: dict[str, Any] = field(default_factory=dict)
+    received: Any = None
+
+    def take(self, chunk: Chunk) -> None:
+        """Counts one chunk."""
+        self.model = self.model or chunk.served_model
+        self.fingerprint = chunk.system_fingerprint or self.fingerprint
+        if chunk.usage is not None:
+            self.prompt_tokens, self.completion_tokens = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
+            self.reasoning_tokens, self.cached_tokens = chunk.usage.reasoning_tokens, chunk.usage.cached_tokens
+        for choice in chunk.choices:
+            delta = choice["delta"]
+            self.began = self.began or has_token(chunk)
+            self.pieces += bool(delta.get("content") or delta.get("reasoning_content"))
+            for call in delta.get("tool_calls") or ():
+                assert call.get("index") is not None
+                if not call.get("id") and call["function"].get("arguments"):
+                    self.in_parts = True
+
+    def whole(self, collector: Collector) -> None:
+        """Reads the merged answer."""
+        choices = collector.choices()
+        if not (self.began and choices):
+            return  # before a first token the chain shows nothing
+        self.choices = len(choices)
+        first = choices[0]
+        message = {name: value for name, value in first["message"].items() if value is not None}
+        for call in message.get("tool_calls", ()):
+            assert call["id"]
+            call["id"] = "an id"
+            call["function"]["arguments"] = json.loads(call["function"]["arguments"])
+        self.message = message
+        self.content = message.get("content", "")
+        self.refusal = message.get("refusal")
+        self.thinks = bool(message.get("reasoning_content"))
+        self.calls = [call["function"]["name"] for call in message.get("tool_calls", ())]
+        self.finish_reason = first["finish_reason"] if self.outcome == "answered" else None
+        self.logprobs = len((first.get("logprobs") or {}).get("content") or ())
+        if self.content.startswith("{"):
+            self.keys = sorted(json.loads(self.content))
+
+
+async def see(way: Way, call: Call, limit_s: float = SILENCE_S) -> Seen:
+    """Sends one request and looks at all that comes back."""
+    seen, collector = Seen(), Collector()
+    try:
+        async with aclosing(way.stream(call)) as batches:  # type: ignore[type-var]
+            while True:
+                async with asyncio.timeout(limit_s):
+                    batch = await anext(batches)
+                for chunk in batch:
+                    seen.take(chunk)
+                    collector.add(chunk)
+    except StopAsyncIteration:
+        pass
+    except TimeoutError:
+        seen.outcome = "silent"
+    except UpstreamFailure as failure:
+        seen.outcome, seen.status, seen.retry_after_s = failure.outcome, failure.status, failure.retry_after_s
+    seen.whole(collector)
+    return seen
+
+
+@asynccontextmanager
+async def wire_server() -> AsyncIterator[str]:
+    """Answers ``/NAME/...`` with the bytes of ``tests/contract/wire/NAME.txt``, in two writes; gives its address."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        await reader.readexactly(int(lengths[0].partition(b":")[2]) if lengths else 0)
+        raw = recorded((head.split(b" ")[1].decode().split("/"))[1])
+        writer.write(raw[: len(raw) // 2])
+        await writer.drain()
+        await asyncio.sleep(0.005)
+        writer.write(raw[len(raw) // 2 :])
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1") as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def recorded(name: str) -> bytes:
+    """One answer as it goes over the wire: the file without its comment, the head with the line ends of HTTP.
+
+    In a file whose name starts with ``crlf`` the body gets them too.
+    """
+    text = (WIRE_FOLDER / f"{name}.txt").read_text()
+    text = text[text.index("HTTP/1.1") :]
+    head, _, body = text.partition("\n\n")
+    if name.startswith("crlf"):
+        body = body.replace("\n", "\r\n")
+    return (head.replace("\n", "\r\n") + "\r\nConnection: close\r\n\r\n").encode() + body.encode()
+
+
+def deployment_of(name: str, case: Case, address: str) -> Deployment:
+    """The deployment of one case."""
+    native = case.place.endswith("ollama")
+    return Deployment.model_validate(
+        {
+            "id": re.sub(r"[^a-z0-9]+", "-", name.lower()),
+            "host": "host",
+            "address": f"{address}/{case.wire}" if case.wire else address,
+            "provider": "ollama" if native else "openai",
+            "model": case.model or MODELS[case.place],
+            "key": case.key,
+            "context": 8192,
+            **case.deployment,
+        }
+    )
+
+
+async def play(way_name: str) -> dict[str, Any]:
+    """All cases, one after another."""
+    cases = all_cases()
+    async with AsyncExitStack() as stack:
+        local = await stack.enter_async_context(SimulatedHost(LOCAL))
+        cloud = await stack.enter_async_context(SimulatedHost(CLOUD))
+        wire = await stack.enter_async_context(wire_server())
+        hosts = {"ollama": local, "openai": cloud}
+        addresses = {"ollama": local.address, "openai": cloud.openai_base, "wire-ollama": wire, "wire-openai": wire}
+        deployments = {name: deployment_of(name, case, addresses[case.place]) for name, case in cases.items()}
+        way: Way = LeanWay()
+        if way_name == "router":
+            way = RouterWay(configuration_of(list(deployments.values())))
+            await way.prepare()
+            first = deployments["openai: text"]  # litellm imports more at its first call
+            await see(way, Call(first, first.address or "", None, {"messages": ASK}), limit_s=30)
+        seen: dict[str, Any] = {}
+        for name, case in cases.items():
+            deployment = deployments[name]
+            host = hosts.get(case.place)
+            if host is not None:
+                await host.areset()
+                await host.aset_fault(case.fault)
+            body = {"messages": ASK, **case.body, **case.deployment.get("add", {})}
+            found = await see(way, Call(deployment, deployment.address or "", case.key, body))
+            if host is not None:
+                requests = (await host.alog()).requests
+                found.received = requests[-1].body if requests else None
+            seen[name] = asdict(found)
+        await way.close()
+    return seen
+
+
+def configuration_of(deployments: list[Deployment]) -> Configuration:
+    """A configuration with all deployments in one tier."""
+    tiers = {tier: {"deployments": [], "first_token_s": 30} for tier in ("lightweight", "reasoning")}
+    coding = {"deployments": [d.model_dump() for d in deployments], "first_token_s": 30}
+    return Configuration.model_validate(
+        {"hosts": {"host": {"address": "http://127.0.0.1"}}, "tiers": {**tiers, "coding": coding}}
+    )
+
+
+if __name__ == "__main__":
+    json.dump(asyncio.run(play(sys.argv[1])), sys.stdout)
