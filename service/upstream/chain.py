@@ -72,7 +72,7 @@ class Chain:
         clock: Clock = time.monotonic,
     ) -> None:
         self._limits = configuration.limits
-        self._configuration = configuration
+        self.configuration = configuration
         self._ways = ways
         self._fleet = fleet
         self._prober = prober
@@ -133,12 +133,16 @@ class Chain:
                 serving.deployment, serving.attempt, collector.choices(), tally.usage, tally.system_fingerprint
             )
 
+    async def prepare(self, deployment: Deployment) -> None:
+        """Waits until the way of ``deployment`` can send (litellm takes seconds to import)."""
+        await self._ways.prepare(deployment)
+
     def readiness(self) -> dict[Tier, bool]:
         """Per tier that has deployments, whether a request would be sent upstream at once."""
         return {
-            tier: any(self._would_send(d) for d in self._configuration.tiers[tier].deployments)
+            tier: any(self._would_send(d) for d in self.configuration.tiers[tier].deployments)
             for tier in Tier
-            if self._configuration.tiers[tier].deployments
+            if self.configuration.tiers[tier].deployments
         }
 
     def snapshot(self) -> dict[str, Any]:
@@ -236,7 +240,7 @@ class Chain:
         plan = walk.plan
         try:
             async with asyncio.timeout(max(walk.ends_s - self._clock(), 0.0)):
-                await self._ways.prepare(deployment)
+                await self.prepare(deployment)
         except TimeoutError:
             self._pass_over(attempt, Outcome.FIRST_TOKEN_TIMEOUT, "the way upstream was not ready yet")
         call, way = plan.call(deployment), self._ways.of(deployment)

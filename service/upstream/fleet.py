@@ -196,7 +196,10 @@ class Fleet:
     async def _reach(self, deployments: Iterable[Deployment]) -> None:
         """Brings verdicts and loaded models up to date; what fails is remembered as down."""
         endpoints = {self.endpoint(d).name: self.endpoint(d) for d in deployments if not self._is_out(d)}
-        await asyncio.gather(*(self.reach(endpoint) for endpoint in endpoints.values()))
+        if len(endpoints) == 1:
+            await self.reach(*endpoints.values())
+        else:
+            await asyncio.gather(*(self.reach(endpoint) for endpoint in endpoints.values()))
 
     async def reach(self, endpoint: Endpoint, *, afresh: bool = False) -> bool:
         """One pre-flight, its verdict remembered.

@@ -115,6 +115,7 @@ class Health:
         self._mean_s: dict[str, float] = {}
         self._prober_seen_s: float | None = None
         self._outcomes: Counter[tuple[str, str]] = Counter()
+        self._tokens_per_s: dict[str, float] = {}
         self._operator: dict[str, str] = {}
 
     # Hosts
@@ -172,6 +173,13 @@ class Health:
     def count(self, deployment_id: str, outcome: Outcome) -> None:
         """Counts how an attempt ended."""
         self._outcomes[deployment_id, str(outcome)] += 1
+
+    def generated(self, deployment_id: str, tokens: int, seconds: float) -> None:
+        """Learns a deployment's speed from one answer; short ones say too little."""
+        if tokens < 16 or seconds <= 0:
+            return
+        before, speed = self._tokens_per_s.get(deployment_id), tokens / seconds
+        self._tokens_per_s[deployment_id] = speed if before is None else 0.8 * before + 0.2 * speed
 
     # Slots
 
@@ -260,7 +268,7 @@ class Health:
 
         Returns:
             ``outcomes`` {(deployment, outcome): count}, ``holds`` {key: (outcome, seconds left)}, ``running``
-            {deployment: count}, ``operator`` {deployment: what to mend}.
+            {deployment: count}, ``operator`` {deployment: what to mend}, ``tokens_per_s`` {deployment: measured speed}.
         """
         now = self._clock()
         return {
@@ -268,6 +276,7 @@ class Health:
             "holds": {key: (str(hold.outcome), max(hold.until_s - now, 0.0)) for key, hold in self._state.items()},
             "running": {deployment_id: len(running) for deployment_id, running in self._in_flight.items()},
             "operator": dict(self._operator),
+            "tokens_per_s": dict(self._tokens_per_s),
         }
 
     def _active(self, key: str) -> Hold | None:

@@ -145,6 +145,10 @@ class Serving:
         if truncation is not None:
             await self._fail(UpstreamFailure(Outcome.TRUNCATED, truncation))
         self._health.answered(self.deployment)
+        began_ms = self.attempt.first_token_ms or 0.0
+        self._health.generated(
+            self.deployment.id, self.tally.completion_tokens or 0, (self._since_ms() - began_ms) / 1000
+        )
         await self._end(Outcome.ANSWERED)
 
     def _emptiness(self) -> str:

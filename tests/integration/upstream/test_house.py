@@ -68,6 +68,53 @@ async def test_model_that_is_loaded_stands_in_when_the_mini_is_gone(
     assert (await macbook.alog()).loads == 0
 
 
+async def test_loaded_host_goes_before_one_that_must_load(
+    mini: SimulatedHost, macbook: SimulatedHost, cloud: SimulatedHost
+) -> None:
+    """Least expected wait decides among local hosts; the cloud stays behind, and nothing stands in for the group."""
+    configuration = house(mini, macbook, cloud)
+    at_mini, at_macbook, paid = configuration.tiers.lightweight.deployments
+    made = plan(configuration, deployments=(at_macbook, at_mini, paid))
+
+    async with running(configuration) as chain:
+        await chain.complete(made)
+
+    assert told(made) == [("light-mini", "answered")]
+    assert made.notes == ["light-mini before light-macbook: expected wait 0.0 s against 10.0 s"]
+
+
+async def test_cloud_in_front_keeps_its_place(
+    mini: SimulatedHost, macbook: SimulatedHost, cloud: SimulatedHost
+) -> None:
+    """The order among local hosts moves no cloud, neither forward nor back."""
+    configuration = house(mini, macbook, cloud)
+    at_mini, _, paid = configuration.tiers.lightweight.deployments
+    made = plan(configuration, deployments=(paid, at_mini))
+
+    async with running(configuration) as chain:
+        await chain.complete(made)
+
+    assert told(made) == [("light-cloud", "answered")]
+
+
+async def test_load_time_is_measured_and_used(
+    mini: SimulatedHost, macbook: SimulatedHost, cloud: SimulatedHost
+) -> None:
+    """After one load the expected wait is the measured one instead of ten seconds."""
+    configuration = house(mini, macbook, cloud)
+    at_macbook = configuration.tiers.lightweight.deployments[1]
+    coder = configuration.tiers.coding.deployments[0]
+
+    async with running(configuration) as chain:
+        await chain.complete(plan(configuration, deployments=(at_macbook,), stand_ins=()))
+        await chain.complete(plan(configuration, Tier.CODING, deployments=(coder,)))
+        made = plan(configuration, deployments=(at_macbook,), stand_ins=(coder,))
+        await chain.complete(made)
+
+    assert told(made) == [("coding-local", "answered")]
+    assert "against 10.0 s" not in made.notes[0]
+
+
 async def test_no_stand_in_while_another_local_host_of_the_group_is_there(
     mini: SimulatedHost, macbook: SimulatedHost, cloud: SimulatedHost
 ) -> None:
