@@ -159,9 +159,7 @@ class Chain:
         now = self._clock()
         unique = list({d.id: d for d in plan.deployments}.values())
         stand_ins = [s for s in plan.stand_ins if s.id not in {d.id for d in unique}]
-        return _Walk(
-            plan, now, now + plan.first_token_s, now + self._limits.answer_cap_s, unique, stand_ins
-        )
+        return _Walk(plan, now, now + plan.first_token_s, now + self._limits.answer_cap_s, unique, stand_ins)
 
     async def _next_serving(self, walk: _Walk) -> Serving:
         plan = walk.plan
@@ -202,9 +200,7 @@ class Chain:
         if not plan.local_allowed:
             self._forbid_local(deployment)
         started = self._clock()
-        attempt = Attempt(
-            len(plan.attempts), deployment.id, Outcome.ABORTED, prompt_tokens_counted=plan.prompt_tokens
-        )
+        attempt = Attempt(len(plan.attempts), deployment.id, Outcome.ABORTED, prompt_tokens_counted=plan.prompt_tokens)
         plan.attempts.append(attempt)
         try:
             await self._gate(walk, deployment, attempt, started)

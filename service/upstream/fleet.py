@@ -226,9 +226,7 @@ class Fleet:
         if sum(status.loaded.values()) + wanted <= memory_gb * 1e9:
             return []
         return [
-            d.id
-            for d in self.by_id.values()
-            if self.endpoint(d).name == endpoint.name and status.has_loaded(d.model)
+            d.id for d in self.by_id.values() if self.endpoint(d).name == endpoint.name and status.has_loaded(d.model)
         ]
 
     def _size_of(self, endpoint: Endpoint, model: str) -> int:

@@ -83,6 +83,4 @@ class StatusClient:
         models = parsed.get("models") if isinstance(parsed, dict) else None
         if not isinstance(models, list):
             return None
-        return {
-            str(m.get("model") or m.get("name")): int(m.get("size") or 0) for m in models if isinstance(m, dict)
-        }
+        return {str(m.get("model") or m.get("name")): int(m.get("size") or 0) for m in models if isinstance(m, dict)}

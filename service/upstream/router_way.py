@@ -172,7 +172,7 @@ async def _closing(answer: Any) -> AsyncGenerator[Any, None]:
 
 
 async def _warm(router: Any, configuration: Configuration) -> None:
-    """One made-up answer per provider, in the thread: else the first call holds the event loop 0.8 s for more imports."""
+    """One made-up answer per provider: the first call imports more, which would hold the event loop for 0.8 s."""
     one_each = {d.provider: d.id for _, d in configuration.deployments()}
     for ident in one_each.values():
         question = [{"role": "user", "content": "warm up"}]

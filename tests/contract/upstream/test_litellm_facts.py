@@ -139,9 +139,7 @@ async def test_fields_that_steer_litellm_steer_nothing(
     assert received[0].body["mock_response"] == "forged"
 
 
-async def test_ollama_body_is_the_lean_ways(
-    way: RouterWay, configuration: Configuration, mini: SimulatedHost
-) -> None:
+async def test_ollama_body_is_the_lean_ways(way: RouterWay, configuration: Configuration, mini: SimulatedHost) -> None:
     """Both ways ask an Ollama host for the same, ``truncate``, ``think`` and ``keep_alive`` beside the options."""
     made = call(configuration, "local", {"temperature": 0.3, "seed": 3, "stop": "x", "frequency_penalty": 0})
 

@@ -36,9 +36,7 @@ async def until(condition: Callable[[], bool], *, within_s: float = 10.0) -> Non
             await asyncio.sleep(0.02)
 
 
-async def test_mini_serves_while_it_is_there(
-    mini: SimulatedHost, macbook: SimulatedHost, cloud: SimulatedHost
-) -> None:
+async def test_mini_serves_while_it_is_there(mini: SimulatedHost, macbook: SimulatedHost, cloud: SimulatedHost) -> None:
     """The configured order holds where the first host has the model loaded."""
     configuration = house(mini, macbook, cloud)
     made = plan(configuration)
@@ -194,9 +192,7 @@ async def test_host_that_stops_in_the_middle_ends_in_an_error_and_is_found_down(
     assert told(made) == [("light-mini", "answered")]
 
 
-async def test_busy_mini_is_not_waited_for(
-    mini: SimulatedHost, macbook: SimulatedHost, cloud: SimulatedHost
-) -> None:
+async def test_busy_mini_is_not_waited_for(mini: SimulatedHost, macbook: SimulatedHost, cloud: SimulatedHost) -> None:
     """While the Mini's one slot is taken, the next request goes elsewhere at once."""
     configuration = house(mini, macbook, cloud, parallel=1)
     await mini.aset_fault("hang-mid-stream:after=2,count=1")
