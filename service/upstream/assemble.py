@@ -16,9 +16,7 @@ from service.upstream.router_way import RouterWay
 from service.upstream.ways import LEAN_PROVIDERS, Ways
 
 
-def assemble(
-    configuration: Configuration, *, clock: Clock = time.monotonic, state: HealthState | None = None
-) -> Chain:
+def assemble(configuration: Configuration, *, clock: Clock = time.monotonic, state: HealthState | None = None) -> Chain:
     """A chain for ``configuration``. Nothing is imported late, connected or started before `Chain.start`.
 
     Args:
