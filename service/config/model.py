@@ -42,6 +42,23 @@ def _url(address: str) -> str:
     return address
 
 
+def _redis(url: SecretStr) -> SecretStr:
+    """Checks the address of a Redis server; its own text is never repeated, it may hold a password.
+
+    Raises:
+        ValueError: No redis, rediss or unix URL.
+    """
+    try:
+        parts = urlsplit(url.get_secret_value())
+        place = parts.path if parts.scheme == "unix" else parts.hostname
+        usable = parts.scheme in ("redis", "rediss", "unix") and bool(place) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("no address of a Redis; write redis://[:PASSWORD@]HOST:6379/0, rediss://... or unix:///PATH")
+    return url
+
+
 def _hash(key: SecretStr) -> SecretStr:
     """Checks the form of a hashed key.
 
@@ -183,6 +200,13 @@ class Limits(Strict):
     token_margin: float = Field(default=1.1, ge=1, description="Factor on our count, for other tokenizers.")
 
 
+class Queue(Strict):
+    """The bounded queue in front of the chain."""
+
+    most: int = Field(default=512, ge=0, description="Requests that may wait; more are a 429 at once. 0: none waits.")
+    wait_s: float = Field(default=10.0, gt=0, description="Seconds that one waits at most; then a 429.")
+
+
 class Server(Strict):
     """Where the service listens and what it reads."""
 
@@ -191,6 +215,36 @@ class Server(Strict):
     max_body_bytes: int = Field(default=16 * 1024 * 1024, gt=0, description="Largest request body; more is a 413.")
     max_messages: int = Field(default=2000, gt=0, description="Most messages in one request.")
     max_depth: int = Field(default=64, gt=0, description="Nesting of the JSON body.")
+    most_running: int = Field(default=512, gt=0, description="Requests at work at once; the next ones wait in `queue`.")
+    queue: Queue = Field(default=Queue(), description="Where requests wait for their turn.")
+    header_s: float = Field(default=10.0, gt=0, description="Seconds for a request's headers to arrive.")
+    body_s: float = Field(default=30.0, gt=0, description="Seconds for a request's body to arrive; then a 408.")
+    slow_client_s: float = Field(
+        default=60.0, gt=0, description="Seconds for which a client may take nothing of its stream before it is cut off."
+    )
+    drain_s: float = Field(
+        default=0.0, ge=0, description="Seconds between SIGTERM, when /readyz turns 503, and the end of listening."
+    )
+    shutdown_s: float = Field(
+        default=30.0, ge=0, description="Seconds that running answers have to finish; then they are told why they end."
+    )
+
+
+class CallerLimits(Strict):
+    """What one caller may use; null is no limit. Beyond it: 429 with Retry-After."""
+
+    requests_per_minute: int | None = Field(default=None, gt=0, description="Requests in any minute.")
+    tokens_per_minute: int | None = Field(
+        default=None, gt=0, description="Prompt and answer tokens in any minute; estimated before, corrected after."
+    )
+    parallel: int | None = Field(default=None, gt=0, description="Requests at work at once.")
+    usd_per_day: float | None = Field(
+        default=None, gt=0, description="US dollars a day (UTC). Once spent, local answers are refused as well."
+    )
+
+    def over(self, default: CallerLimits) -> CallerLimits:
+        """These limits, with those of ``default`` where a key was not written here (null is written)."""
+        return default.model_copy(update={name: getattr(self, name) for name in self.model_fields_set})
 
 
 class Caller(Strict):
@@ -202,7 +256,10 @@ class Caller(Strict):
     )
     tiers: tuple[Tier, ...] = Field(default=TIERS, description="Tiers that this caller may reach.")
     override: bool = Field(default=True, description="May name a tier.")
-    admin: bool = Field(default=False, description="May see everybody's decisions.")
+    admin: bool = Field(default=False, description="May see everybody's decisions and metrics, and reload.")
+    limits: CallerLimits = Field(
+        default=CallerLimits(), description="What this caller may use; keys left out are those of `caller_limits`."
+    )
 
 
 class Privacy(Strict):
@@ -236,12 +293,30 @@ class Policy(Strict):
 class Store(Strict):
     """Where decisions are kept."""
 
-    url: str = Field(default="sqlite:///autotier.sqlite3", description="sqlite:///PATH.")
+    url: str = Field(
+        default="sqlite:///autotier.sqlite3",
+        description="sqlite:///PATH, or postgresql://USER:PASSWORD@HOST/NAME for a fleet.",
+    )
     prompts: Literal["full", "features", "none"] = Field(
         default="features",
         description="What is kept of a prompt: its text, the hashed features that retraining needs, or nothing.",
     )
     flush_ms: int = Field(default=200, gt=0, description="Longest time that a record waits for its batch.")
+
+
+class State(Strict):
+    """What replicas and workers share. Without a Redis it is each process's own."""
+
+    redis_url: Annotated[SecretStr, AfterValidator(_redis)] | None = Field(
+        default=None,
+        description="redis://[:PASSWORD@]HOST:6379/0, rediss:// with TLS, or unix:///PATH; null: each process alone.",
+    )
+    prefix: Identifier = Field(
+        default="autotier", description="First part of every Redis key; another one for another fleet on the same Redis."
+    )
+    timeout_ms: int = Field(
+        default=50, gt=0, description="Most milliseconds that the Redis may add to a request; then it goes on alone."
+    )
 
 
 class ClassifierSettings(Strict):
@@ -269,6 +344,11 @@ class Configuration(Strict):
     callers: tuple[Caller, ...] = Field(
         default=(), description="Who may ask, each with a key. None: everybody on this machine, and only loopback."
     )
+    callers_file: str | None = Field(
+        default=None,
+        description="File with more callers, written by `autotier keys`, relative to this one; read again when it changes.",
+    )
+    caller_limits: CallerLimits = Field(default=CallerLimits(), description="What each caller may use.")
     hosts: dict[Identifier, Host] = Field(description="Machines and cloud accounts, by a name of yours.")
     tiers: Tiers = Field(description="The three tiers, each with its deployments in the order in which they are tried.")
     limits: Limits = Field(default=Limits(), description="Times and counts that hold for every tier.")
@@ -276,6 +356,7 @@ class Configuration(Strict):
     classifier: ClassifierSettings = Field(default=ClassifierSettings(), description="Which classifier decides.")
     upstream: UpstreamSettings = Field(default=UpstreamSettings(), description="How requests leave.")
     store: Store = Field(default=Store(), description="Where decisions are kept.")
+    state: State = Field(default=State(), description="What replicas and workers share.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -301,6 +382,11 @@ class Configuration(Strict):
         if len({c.name for c in self.callers}) != len(self.callers):
             raise ValueError("callers: two callers share a name; names are unique")
         return self
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether a request without a caller's key is refused."""
+        return bool(self.callers) or self.callers_file is not None
 
     def is_local(self, deployment: Deployment) -> bool:
         """Whether ``deployment`` stands in the house: its own word, else its host's."""

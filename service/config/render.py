@@ -18,7 +18,6 @@ from service.config.yaml_source import Text
 WIDTH = 118
 SCHEMA_LINE = "# yaml-language-server: $schema={schema}"
 SCHEMA_FILE = "autotier.schema.json"
-_SECTIONS_SHOWN = ("server", "limits", "policy", "classifier", "upstream", "store")
 
 
 def render(mapping: Mapping[str, Any], about: Sequence[str] = (), schema: str | None = SCHEMA_FILE) -> str:
@@ -43,8 +42,7 @@ def render(mapping: Mapping[str, Any], about: Sequence[str] = (), schema: str | 
         if name in mapping:
             writer.lines.append("")
             writer.key(Configuration, name, mapping[name], "")
-        elif name in _SECTIONS_SHOWN:
-            default = field.get_default()
+        elif isinstance(default := field.get_default(), BaseModel):
             aside = _Writer(writer.explained)
             aside.key(Configuration, name, default.model_dump(mode="json"), "")
             writer.lines += ["", *(line if line.startswith("#") else f"# {line}" for line in aside.lines)]

@@ -63,7 +63,7 @@ def test_sections_that_are_left_out_follow_as_comments(tmp_path: Path) -> None:
     assert "# limits:" in text
     assert "#   connect_ms: 300" in text
     uncommented = re.sub(
-        r"^# (?=(server|limits|policy|classifier|upstream|store):|  +\w)", "", text, flags=re.MULTILINE
+        r"^# (?=(server|limits|policy|classifier|upstream|store|state):|  +\w)", "", text, flags=re.MULTILINE
     )
     file = tmp_path / "out.yaml"
     file.write_text(uncommented, encoding="utf-8")
