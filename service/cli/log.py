@@ -73,7 +73,13 @@ class Since(click.ParamType[float]):
 def _places(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say which store; both the listing and ``show`` take them."""
     url = click.option("--store", "store", metavar="URL", help="Store instead of a configuration's.")
-    config = click.option("-c", "--config", type=click.Path(path_type=Path), help="Configuration that names the store.")
+    config = click.option(
+        "-c",
+        "--config",
+        envvar="AUTOTIER_CONFIG",
+        type=click.Path(path_type=Path),
+        help="Configuration that names the store.",
+    )
     return config(url(function))
 
 

@@ -25,6 +25,7 @@ from service.routing.request import MODEL_NAMES, CallerIdentity, chat_request
     "-c",
     "--config",
     "config",
+    envvar="AUTOTIER_CONFIG",
     type=click.Path(path_type=Path),
     help="Configuration; default: the shipped two-macs.yaml.",
 )

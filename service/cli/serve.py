@@ -12,7 +12,14 @@ from service.config.load import load
 
 
 @click.command("serve")
-@click.option("-c", "--config", "file", type=click.Path(path_type=Path), help="Configuration; ours or LiteLLM's.")
+@click.option(
+    "-c",
+    "--config",
+    "file",
+    envvar="AUTOTIER_CONFIG",
+    type=click.Path(path_type=Path),
+    help="Configuration; ours or LiteLLM's.",
+)
 @click.option("--host", help="Address to bind instead of the configured one.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port instead of the configured one.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")

@@ -63,7 +63,7 @@ def test_our_own_form_needs_no_notes() -> None:
     ("change", "key", "fix"),
     [
         (_set("sever", {}), "sever", "did you mean server?"),
-        (_set("zebra", {}), "zebra", "take it out; known here: server, callers, hosts"),
+        (_set("zebra", {}), "zebra", "take it out; known here: server, callers"),
         (_set("limits.conect_ms", 5), "limits.conect_ms", "did you mean connect_ms?"),
         (
             _set("tiers.coding.deployments.0.modle", "x"),
