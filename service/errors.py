@@ -10,13 +10,16 @@ AutotierError
     │   └── ConstraintUnmet       400  a constraint left no deployment
     ├── AuthenticationFailed      401
     ├── TierForbidden             403
+    ├── AdminRequired             403  the caller's key has no admin right
     ├── ModelNotFound             404
     ├── RecordNotFound            404
+    ├── BodyTooSlow               408
     ├── BodyTooLarge              413
     ├── TooManyRequests           429
     ├── UpstreamRefused           4xx  a deployment says that the request itself is wrong
     ├── DeploymentsFailed         503
     ├── TierEmpty                 503  the tier has no deployment in the configuration
+    ├── ShuttingDown              503  the service ends and its time for running answers is over
     ├── StoreUnavailable          503  the store of decisions failed, so feedback or a record cannot be had
     └── DeadlineExceeded          504
 """
@@ -143,6 +146,12 @@ class TierForbidden(RequestError):
     status, type, code = 403, "permission_error", "tier_forbidden"
 
 
+class AdminRequired(RequestError):
+    """The caller has no admin right."""
+
+    status, type, code = 403, "permission_error", "admin_required"
+
+
 class ModelNotFound(RequestError):
     """A model name that is none of ours."""
 
@@ -155,6 +164,12 @@ class RecordNotFound(RequestError):
     status, type, code = 404, "invalid_request_error", "decision_not_found"
 
 
+class BodyTooSlow(RequestError):
+    """The body did not arrive within ``server.body_s``."""
+
+    status, type, code = 408, "invalid_request_error", "request_timeout"
+
+
 class BodyTooLarge(RequestError):
     """The body is larger than ``server.max_body_bytes``."""
 
@@ -162,9 +177,18 @@ class BodyTooLarge(RequestError):
 
 
 class TooManyRequests(RequestError):
-    """A limit of ours, or a cloud's own 429 at the end of the chain."""
+    """A limit of ours, or a cloud's own 429 at the end of the chain.
+
+    Args:
+        message: Which limit, what is used, what to change.
+        limit: ``requests``, ``tokens``, ``spend``, ``parallel`` or ``queue`` for a limit of ours.
+    """
 
     status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, limit: str | None = None, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.limit = limit
 
 
 class UpstreamRefused(RequestError):
@@ -194,6 +218,12 @@ class TierEmpty(RequestError):
     """The tier is written as an empty list; the message says which key or host would fill it."""
 
     status, type, code = 503, "server_error", "tier_empty"
+
+
+class ShuttingDown(RequestError):
+    """The service was told to end, and ``server.shutdown_s`` is over."""
+
+    status, type, code = 503, "server_error", "shutting_down"
 
 
 class StoreUnavailable(RequestError):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from classifier import TIERS, Tier
+from service.config.model import CallerLimits
 from service.errors import InvalidRequest, ModelNotFound, TierForbidden
 
 CacheDirective = Literal["use", "bypass", "refresh"]
@@ -20,6 +21,7 @@ DIRECTIVES = ("tier", "conversation", "cache", "privacy")
 HEADER_PREFIX = "x-autotier-"
 METADATA_PREFIXES = ("x-autotier-", "autotier_", "autotier-")
 MAX_CONVERSATION_ID = 200
+NO_LIMITS = CallerLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +33,14 @@ class CallerIdentity:
         tiers: Tiers that the caller may reach.
         override: May name a tier.
         admin: May see everybody's decisions.
+        limits: What the caller may use.
     """
 
     name: str = "local"
     tiers: tuple[Tier, ...] = TIERS
     override: bool = True
     admin: bool = True
+    limits: CallerLimits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
