@@ -91,7 +91,7 @@ class Strict(BaseModel):
     def _no_switch_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         """YAML reads yes and on as true, and pydantic true as 1: a context of 1 token would come of it."""
         field = cls.model_fields[info.field_name] if info.field_name else None
-        if isinstance(value, bool) and field is not None and field.annotation in (int, float, float | None):
+        if isinstance(value, bool) and field is not None and field.annotation in (int, float, int | None, float | None):
             raise ValueError(f"is {str(value).lower()}; write a number")
         return value
 
@@ -220,7 +220,9 @@ class Server(Strict):
     header_s: float = Field(default=10.0, gt=0, description="Seconds for a request's headers to arrive.")
     body_s: float = Field(default=30.0, gt=0, description="Seconds for a request's body to arrive; then a 408.")
     slow_client_s: float = Field(
-        default=60.0, gt=0, description="Seconds for which a client may take nothing of its stream before it is cut off."
+        default=60.0,
+        gt=0,
+        description="Seconds for which a client may take nothing of its stream before it is cut off.",
     )
     drain_s: float = Field(
         default=0.0, ge=0, description="Seconds between SIGTERM, when /readyz turns 503, and the end of listening."
@@ -312,7 +314,8 @@ class State(Strict):
         description="redis://[:PASSWORD@]HOST:6379/0, rediss:// with TLS, or unix:///PATH; null: each process alone.",
     )
     prefix: Identifier = Field(
-        default="autotier", description="First part of every Redis key; another one for another fleet on the same Redis."
+        default="autotier",
+        description="First part of every Redis key; another one for another fleet on the same Redis.",
     )
     timeout_ms: int = Field(
         default=50, gt=0, description="Most milliseconds that the Redis may add to a request; then it goes on alone."
