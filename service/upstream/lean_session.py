@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+import certifi
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.tracing import Trace
@@ -106,6 +107,8 @@ def target(url: str, key: str | None) -> Target:
 def ssl_context() -> ssl.SSLContext | None:
     """Certificates as the environment names them (`_CERTIFICATES`, ``SSL_CERT_DIR``); None: those of the system.
 
+    Where Python finds none of the system's (python.org's installer on a Mac), those of ``certifi``.
+
     Raises:
         OSError: The file cannot be read.
     """
@@ -114,7 +117,10 @@ def ssl_context() -> ssl.SSLContext | None:
     if named is not None and os.path.isdir(named):
         named, folder = None, named
     if named is None and not folder:
-        return None
+        system = ssl.get_default_verify_paths()
+        if system.cafile or system.capath:
+            return None
+        named = certifi.where()
     return ssl.create_default_context(cafile=named, capath=folder)
 
 

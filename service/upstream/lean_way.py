@@ -56,7 +56,7 @@ _REFUSABLE = {
 }
 """By whether the protocol is Ollama's."""
 
-_DISCONNECTED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+_DISCONNECTED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError)
 
 
 class LeanWay:
