@@ -27,9 +27,6 @@ DEFAULT_ADDRESSES = {
 """Where a provider is reached if a configuration gives no address. A way that knows a provider's address itself may
 leave one of these out."""
 
-SPEAK_OPENAI = frozenset({"openai", "openrouter", "groq", "mistral", "deepseek", "xai", "together_ai"})
-"""Providers whose default address speaks OpenAI's protocol, so that the lean way can serve them."""
-
 KEY_VARIABLES = {
     "openai": "OPENAI_API_KEY",
     "anthropic": "ANTHROPIC_API_KEY",
