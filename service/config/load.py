@@ -56,7 +56,7 @@ def load(path: str | Path, env: Mapping[str, str] = os.environ) -> Loaded:
         document, notes = converted(document, env)
     else:
         _check_secrets(document)
-    return Loaded(validated(document, env), notes, str(path))
+    return Loaded(_beside(validated(document, env), Path(path)), notes, str(path))
 
 
 def converted(document: Document, env: Mapping[str, str] = os.environ) -> tuple[Document, tuple[Note, ...]]:
@@ -83,6 +83,13 @@ def validated(document: Document, env: Mapping[str, str] = os.environ) -> Config
         raise one_line(error, replace(document, value=value)) from None
     _check_fields(configuration, document)
     return configuration
+
+
+def _beside(configuration: Configuration, path: Path) -> Configuration:
+    """The file of callers is named relative to the configuration, not to where the service starts."""
+    if configuration.callers_file is None:
+        return configuration
+    return configuration.model_copy(update={"callers_file": str(path.resolve().parent / configuration.callers_file)})
 
 
 def _check_secrets(document: Document) -> None:

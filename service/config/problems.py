@@ -39,7 +39,7 @@ def one_line(error: ValidationError, document: Document) -> ConfigurationError:
     """
     errors = error.errors(include_url=False)
     first = min(errors, key=lambda one: one["type"] != "extra_forbidden")
-    path, problem, fix = _explained(first, document.value)
+    path, problem, fix = _explained(first)
     if len(errors) > 1:
         fix += f" (and {len(errors) - 1} more such error{'s' if len(errors) > 2 else ''})"
     return ConfigurationError(document.place(path), dotted(path), problem, fix)
@@ -61,9 +61,9 @@ def path_of(key: str) -> KeyPath:
     return tuple(path)
 
 
-def _explained(error: Any, value: Mapping[str, Any]) -> tuple[KeyPath, str, str]:
+def _explained(error: Any) -> tuple[KeyPath, str, str]:
     """Path, problem and fix of one error."""
-    path = _real_path(error["loc"], value)
+    path = tuple(part for part in error["loc"] if part != "[key]")  # pydantic marks a bad name in a mapping so
     kind, context = error["type"], error.get("ctx", {})
     if kind == "value_error":
         message = str(context["error"])
@@ -84,11 +84,6 @@ def _explained(error: Any, value: Mapping[str, Any]) -> tuple[KeyPath, str, str]
         return path, f"is {_shown(error['input'], path)}", f"write one of {context['expected']}"
     fix = _FIXES.get(kind, error["msg"][:1].lower() + error["msg"][1:])
     return path, f"is {_shown(error['input'], path)}", fix
-
-
-def _real_path(loc: tuple[str | int, ...], value: Any) -> KeyPath:
-    """``loc`` without the parts that pydantic adds for dict keys (``[key]``)."""
-    return tuple(part for part in loc if part != "[key]")
 
 
 def _shown(value: Any, path: KeyPath) -> str:
