@@ -1,0 +1,59 @@
+"""What stays in the house."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.config.model import Privacy
+from service.routing.privacy import detect
+
+ON = Privacy()
+ALL = Privacy(emails=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AKIA" + "IOSFODNN7EXAMPLE", "use ghp_" + "a1B2c3D4e5F6" * 3 + " to push", "sk-proj-" + "abcDEF123_" * 5,
+        "sk-ant-api03-" + "Ab1_" * 20, "-----BEGIN OPENSSH " + "PRIVATE KEY-----\nb3Blb",
+        "xoxb-" + "123456789012-abcdefGHIJ",
+        "glpat-" + "x" * 20, "AIza" + "B" * 35, "hf_" + "a" * 34, "github_pat_" + "A1b2" * 15,
+        "eyJhbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxMjM0In0.abcDEF123456", "sk_live_" + "0" * 24,
+    ],
+)  # fmt: skip
+def test_keys_are_seen(text: str) -> None:
+    """Each form of a key, in the middle of a prompt."""
+    assert detect(["hello", f"please debug this: {text}"], ON) == "key"
+
+
+@pytest.mark.parametrize("number", ["4111 1111 1111 1111", "5500-0000-0000-0004", "378282246310005"])
+def test_cards_are_seen_by_their_check_digit(number: str) -> None:
+    """A Luhn-valid number with an issuer's first digit, however it is grouped."""
+    assert detect([f"charge {number} please"], ON) == "card"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What is an API key and how do I rotate my password?", "4111 1111 1111 1112", "0000 0000 0000 0000",
+        "550e8400-e29b-41d4-a716-446655440000", "commit 3f1c2aa9be0d41bb7f2f0c3b0a4f5b6c7d8e9f00",
+        "import os; key = os.environ['OPENAI_API_KEY']", "pi is 3.14159265358979323846", "sk-learn is a library", "",
+        "aws s3 cp s3://bucket/key . --profile prod", "1733055600000 1733055601000",
+    ],
+)  # fmt: skip
+def test_ordinary_text_may_leave(text: str) -> None:
+    """Talk about keys, hashes, ids and timestamps is not a secret."""
+    assert detect([text], ON) is None
+
+
+def test_emails_are_looked_for_only_where_the_operator_says_so() -> None:
+    """Off by default."""
+    assert detect(["write to ann.lee@example.org"], ON) is None
+    assert detect(["write to ann.lee@example.org"], ALL) == "email"
+
+
+def test_each_detector_can_be_switched_off() -> None:
+    """Nothing is looked for that is off."""
+    off = Privacy(keys=False, cards=False)
+
+    assert detect(["AKIA" + "IOSFODNN7EXAMPLE 4111 1111 1111 1111"], off) is None
