@@ -74,6 +74,10 @@ class Deployment(Strict):
     )
     think: bool | None = Field(default=None, description="Ollama's thinking switch; null leaves the model's own.")
     keep_alive: str | None = Field(default=None, description="Ollama: how long the model stays loaded, e.g. 30m.")
+    keep_warm: bool = Field(
+        default=False,
+        description="Ollama: load the model again before it would leave the memory, unless another would have to go.",
+    )
     add: dict[str, Any] = Field(default={}, description="Body fields that we add to every request to it.")
 
 
@@ -114,6 +118,12 @@ class Limits(Strict):
     answer_cap_s: float = Field(default=900.0, gt=0, description="Longest answer.")
     host_status_ms: int = Field(default=1000, gt=0, description="Ollama's /api/ps; unanswered is a failed pre-flight.")
     host_status_remember_s: float = Field(default=5.0, ge=0, description="How long loaded/cold is believed.")
+    probe_every_s: float = Field(default=1.0, gt=0, description="Seconds between two rounds of the background prober.")
+    hedge_after_ms: int | None = Field(
+        default=None,
+        gt=0,
+        description="No first token after so long: a second host with the same model is asked too; null: never.",
+    )
     answer_reserve_tokens: int = Field(default=1024, gt=0, description="Reserve where the client sends no max_tokens.")
     token_margin: float = Field(default=1.1, ge=1, description="Factor on our count, for other tokenizers.")
 
@@ -253,6 +263,10 @@ class UpstreamSettings(Strict):
 
     way: Literal["auto", "router"] = Field(
         default="auto", description="auto: the lean way where the provider allows; router: litellm's Router for all."
+    )
+    on_stream_death: Literal["error", "continue"] = Field(
+        default="error",
+        description="A stream that dies ends with an error, or the tier's next deployment continues from what was sent.",
     )
 
 
