@@ -45,7 +45,7 @@ _BLIND = re.compile(r"(o3-mini|o1-mini|o1-preview|gpt-3\.5)")
 _FIXED_SAMPLING = re.compile(r"(o[1-9](-|$)|gpt-5(?!.*chat))")
 
 FIXED_SAMPLING_FIELDS = (
-    "max_completion_tokens", "max_tokens", "metadata", "prompt_cache_key", "reasoning_effort", "response_format",
+    "max_completion_tokens", "metadata", "prompt_cache_key", "reasoning_effort", "response_format",
     "safety_identifier", "seed", "service_tier", "store", "tool_choice", "tools", "user",
 )  # fmt: skip
 """What OpenAI's thinking models take; they answer 400 to temperature, top_p, penalties and logprobs."""

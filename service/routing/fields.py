@@ -81,6 +81,10 @@ def honoured(deployment: Deployment) -> frozenset[str]:
     return _BY_PROVIDER.get(deployment.provider, _TRANSLATED)
 
 
+# Two names of one limit; a deployment may know either (OpenAI's o-series refuses the older one).
+ANSWER_LIMITS = ("max_tokens", "max_completion_tokens")
+
+
 def changes_answer(name: str, value: Any) -> bool:
     """Whether leaving the field out would change the answer."""
     if name in HARMLESS or value is None:
@@ -112,6 +116,8 @@ def check_names(body: Mapping[str, Any], configured: frozenset[str]) -> None:
 def unexpressed(body: Mapping[str, Any], deployment: Deployment) -> tuple[str, ...]:
     """Fields of ``body`` that ``deployment`` cannot express and that change the answer; empty if it can serve."""
     known = honoured(deployment)
+    if any(name in known for name in ANSWER_LIMITS):
+        known |= set(ANSWER_LIMITS)
     return tuple(
         name
         for name, value in body.items()
@@ -126,9 +132,12 @@ def expressed(body: Mapping[str, Any], deployment: Deployment) -> tuple[dict[str
     A null is the same as no field, and is left out without a word.
     """
     known = honoured(deployment) | set(deployment.extra_fields)
+    limits = [name for name in ANSWER_LIMITS if name in known]
     sent = {name: value for name, value in body.items() if name in known and value is not None}
-    dropped = tuple(name for name, value in body.items() if name not in known and value is not None)
-    if "max_tokens" in sent and "max_completion_tokens" in sent:
-        del sent["max_tokens"]
+    dropped = tuple(name for name in body if name not in known and body[name] is not None and name not in ANSWER_LIMITS)
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    if limit is not None and limits:
+        sent = {name: value for name, value in sent.items() if name not in ANSWER_LIMITS}
+        sent[next((name for name in limits if name in body), limits[-1])] = limit
     sent.update(deployment.add)
     return sent, dropped

@@ -326,7 +326,7 @@ def test_thinking_models_refuse_sampling_fields() -> None:
     fields = _first(load(shipped("litellm-two-macs.yaml"), ENV), Tier.REASONING).capabilities.fields
 
     assert fields is not None
-    assert "max_tokens" in fields
+    assert "max_completion_tokens" in fields
     assert "temperature" not in fields
 
 

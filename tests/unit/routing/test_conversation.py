@@ -89,12 +89,12 @@ def test_what_counts_as_a_regeneration(asked: ChatRequest, wanted: bool) -> None
     assert is_regeneration(asked) is wanted
 
 
-def test_recent_requests_are_forgotten_after_the_window_and_beyond_the_bound() -> None:
+async def test_recent_requests_are_forgotten_after_the_window_and_beyond_the_bound() -> None:
     """A regeneration is one only within its window, and memory is bounded."""
     recent = RecentRequests(window_s=120, most=2)
     for number, key in enumerate(("a", "b", "c")):
         recent.remember(key, Tier.CODING, float(number))
 
-    assert recent.tier_of("a", 3.0) is None
-    assert recent.tier_of("c", 122.0) is Tier.CODING
-    assert recent.tier_of("c", 122.1) is None
+    assert await recent.tier_of("a", 3.0) is None
+    assert await recent.tier_of("c", 122.0) is Tier.CODING
+    assert await recent.tier_of("c", 122.1) is None

@@ -83,9 +83,27 @@ def test_extra_fields_go_to_those_that_list_them(configuration: Configuration) -
         check_names(body, frozenset())
 
 
-def test_one_limit_of_the_answer_is_sent(configuration: Configuration) -> None:
-    """With both limits, the newer field's value is sent alone."""
-    sent, _ = expressed({"messages": [], "max_tokens": 5, "max_completion_tokens": 7}, cloud(configuration))
+@pytest.mark.parametrize(
+    ("known", "asked", "wanted"),
+    [
+        (None, {"max_tokens": 5}, {"max_tokens": 5}),
+        (None, {"max_completion_tokens": 7}, {"max_completion_tokens": 7}),
+        (("max_completion_tokens",), {"max_tokens": 5}, {"max_completion_tokens": 5}),
+        (("max_tokens",), {"max_completion_tokens": 7}, {"max_tokens": 7}),
+        (("max_completion_tokens",), {"max_tokens": 5, "max_completion_tokens": 7}, {"max_completion_tokens": 7}),
+    ],
+)
+def test_the_limit_of_the_answer_goes_under_the_name_that_the_deployment_knows(
+    configuration: Configuration, known: tuple[str, ...] | None, asked: dict[str, int], wanted: dict[str, int]
+) -> None:
+    """Two names, one limit: nothing is removed or dropped for the name alone, and the newer one wins."""
+    plain = cloud(configuration)
+    deployment = plain.model_copy(
+        update={"capabilities": plain.capabilities.model_copy(update={"fields": known})} if known else {}
+    )
 
-    assert "max_tokens" not in sent
-    assert sent["max_completion_tokens"] == 7
+    sent, dropped = expressed({"messages": [], **asked}, deployment)
+
+    assert unexpressed({"messages": [], **asked}, deployment) == ()
+    assert sent == {"messages": [], **wanted}
+    assert dropped == ()
