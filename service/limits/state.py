@@ -129,6 +129,10 @@ class ProcessState:
         if not running:
             self._running.pop(caller, None)
 
+    def load(self, caller: str, window: Window, previous: float, current: float) -> None:
+        """Takes over what a shared store counts, in the last span and in the present one."""
+        self._counter(caller, window, self._clock()).load(previous, current)
+
     def _counter(self, caller: str, window: Window, now: float) -> _Counter:
         counter = self._counters.setdefault((caller, window.name), _Counter(window))
         counter.roll(now)
@@ -143,6 +147,10 @@ class _Counter:
         self._span = 0
         self._previous = 0.0
         self.current = 0.0
+
+    def load(self, previous: float, current: float) -> None:
+        """Sets both amounts."""
+        self._previous, self.current = previous, current
 
     def roll(self, now: float) -> None:
         """Moves on to the span of ``now``. A clock that was set back stays in the later span."""

@@ -125,6 +125,18 @@ def last_answer(messages: Sequence[Mapping[str, Any]]) -> int | None:
     return next((i for i in range(len(messages) - 1, -1, -1) if messages[i].get("role") == "assistant"), None)
 
 
+class RecentStore(Protocol):
+    """Where requests of the last seconds are kept: this process, or a store that replicas share."""
+
+    async def tier_of(self, key: str, now_s: float) -> Tier | None:
+        """Tier of the same request within the window, or None."""
+        ...
+
+    def remember(self, key: str, tier: Tier, now_s: float) -> None:
+        """Notes a request and the tier that it got."""
+        ...
+
+
 class RecentRequests:
     """Requests of the last seconds, to tell a regeneration. Process memory, bounded.
 
@@ -138,13 +150,13 @@ class RecentRequests:
         self._most = most
         self._seen: OrderedDict[str, tuple[float, Tier]] = OrderedDict()
 
-    def tier_of(self, key: str, now_s: float) -> Tier | None:
-        """Tier of the same request within the window, or None."""
+    async def tier_of(self, key: str, now_s: float) -> Tier | None:
+        """See `RecentStore`."""
         found = self._seen.get(key)
         return found[1] if found and now_s - found[0] <= self._window_s else None
 
     def remember(self, key: str, tier: Tier, now_s: float) -> None:
-        """Notes a request and the tier that it got."""
+        """See `RecentStore`."""
         self._seen[key] = (now_s, tier)
         self._seen.move_to_end(key)
         while len(self._seen) > self._most:

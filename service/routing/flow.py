@@ -14,7 +14,14 @@ from service.config import Configuration, Deployment
 from service.errors import ConstraintUnmet, ContextLengthExceeded, TierEmpty, TierForbidden, UnsupportedField
 from service.routing.choosers import Choice, Situation, choose
 from service.routing.constraints import Allowed, Constraints, Needs, needs_of
-from service.routing.conversation import ConversationStore, Hold, RecentRequests, is_regeneration, last_answer
+from service.routing.conversation import (
+    ConversationStore,
+    Hold,
+    RecentRequests,
+    RecentStore,
+    is_regeneration,
+    last_answer,
+)
 from service.routing.decision import Reason, Removed, RouteDecision
 from service.routing.fields import check_names
 from service.routing.look import Look, Looker
@@ -42,17 +49,23 @@ class Flow:
         looker: Looks at the text.
         holds: Where conversations' tiers are kept.
         now_s: Wall clock, Unix seconds.
+        recent: Where requests of the last seconds are kept; None: in this process.
     """
 
     def __init__(
-        self, configuration: Configuration, looker: Looker, holds: ConversationStore, now_s: Callable[[], float]
+        self,
+        configuration: Configuration,
+        looker: Looker,
+        holds: ConversationStore,
+        now_s: Callable[[], float],
+        recent: RecentStore | None = None,
     ) -> None:
         self._configuration = configuration
         self._looker = looker
         self._holds = holds
         self._now_s = now_s
         self._constraints = Constraints(configuration)
-        self._recent = RecentRequests(configuration.policy.regeneration_s)
+        self._recent: RecentStore = recent or RecentRequests(configuration.policy.regeneration_s)
         self._extra_fields = frozenset(f for _, d in configuration.deployments() for f in d.extra_fields)
 
     async def decide(self, request: ChatRequest, *, dry_run: bool = False) -> RouteDecision:
@@ -70,7 +83,7 @@ class Flow:
         needs, at_least = await self._needs(request, look)
         hold, recomputed = await self._hold(request, look)
         now_s = self._now_s()
-        before = self._recent.tier_of(look.same_request, now_s)
+        before = await self._recent.tier_of(look.same_request, now_s)
         regenerated = before if before is not None and is_regeneration(request) else None
         choice = self._choose(request, look, hold, regenerated, before)
         settled = self._settle(choice, request, needs)
