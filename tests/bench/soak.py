@@ -1,0 +1,159 @@
+"""A bounded soak: mixed requests, aborts and faults, while memory, file descriptors and threads are watched.
+
+``python -m tests.bench soak --requests 100000`` for the long one. Sixteen clients; of ten requests five are short
+answers, three streams, one a stream that its client leaves, one a body that is refused. The Mini goes off, comes back,
+answers 500 and hangs mid-stream in turn, so that each way of failing is walked many times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from service.demo.hosts import SimulatedHost
+from service.demo.scenario import HOSTS, write_configuration
+from tests.bench.generator import Connection, Disconnected, request_bytes
+from tests.bench.processes import Running
+from tests.bench.workloads import PROMPTS, Target
+
+CLIENTS = 16
+SAMPLES = 40
+FAULTS = ("none", "down", "none", "500", "none", "cut", "none", "429:retry_after=1")
+ABORT_AFTER_S = 0.03
+SPECS = {
+    name: replace(spec, first_token_ms=1, token_ms=1, parallel=64 if spec.kind == "ollama" else 0, load_s=0.05)
+    for name, spec in HOSTS.items()
+}
+
+
+@dataclass(slots=True)
+class Soak:
+    """One run.
+
+    Attributes:
+        port: Of the service.
+        total: Requests to make.
+        made: Requests begun so far.
+        answers: By kind and status.
+        samples: What the process held, over time.
+        window_ms: Latencies of short answers since the last sample.
+    """
+
+    port: int
+    total: int
+    made: int = 0
+    answers: Counter[str] = field(default_factory=Counter)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    window_ms: list[float] = field(default_factory=list)
+
+    async def client(self) -> None:
+        """Asks until all requests are made."""
+        targets: tuple[Target, ...] = ("ollama", "openai", "paced")
+        while self.made < self.total:
+            number = self.made
+            self.made += 1
+            prompt = PROMPTS[targets[number % 3]].format(n=number)
+            body: dict[str, Any] = {"model": "auto", "messages": [{"role": "user", "content": prompt}]}
+            match number % 10:
+                case 0 | 2 | 4 | 6 | 8:
+                    await self._one("short", {**body, "max_tokens": 8})
+                case 9:
+                    await self._one("refused", {**body, "messages": "no list"})
+                case 7:
+                    await self._one("left", {**body, "stream": True}, limit_s=ABORT_AFTER_S)
+                case _:
+                    await self._one("stream", {**body, "stream": True})
+
+    async def _one(self, kind: str, body: dict[str, Any], limit_s: float = 60.0) -> None:
+        connection = await Connection.to(self.port)
+        try:
+            reply = await connection.ask(request_bytes("/v1/chat/completions", body), limit_s=limit_s)
+        except TimeoutError:
+            self.answers[f"{kind}: left"] += 1
+            return
+        except Disconnected:
+            self.answers[f"{kind}: connection lost"] += 1
+            return
+        finally:
+            connection.close()
+        complete = kind not in ("stream", "left") or reply.status != 200 or b"[DONE]" in reply.body
+        self.answers[f"{kind}: {reply.status}{'' if complete else ' ended by an error event'}"] += 1
+        if kind == "short":
+            self.window_ms.append(reply.total_ms)
+
+    def sample(self, process: psutil.Process) -> None:
+        """Notes what the process holds now."""
+        window, self.window_ms = self.window_ms, []
+        self.samples.append(
+            {
+                "requests": self.made,
+                "rss_mb": round(process.memory_info().rss / 1e6, 1),
+                "descriptors": process.num_fds(),
+                "threads": process.num_threads(),
+                "short_p50_ms": round(statistics.median(window), 1) if window else None,
+            }
+        )
+
+
+async def _watch(soak: Soak, process: psutil.Process, mini: SimulatedHost) -> None:
+    """Samples and turns faults while the clients ask."""
+    step = max(1, soak.total // SAMPLES)
+    taken = -1
+    while True:
+        reached = soak.made // step
+        if reached > taken:
+            taken = reached
+            soak.sample(process)
+            await mini.aset_fault(FAULTS[taken % len(FAULTS)])
+        await asyncio.sleep(0.05)
+
+
+def growth(samples: list[dict[str, Any]], key: str) -> dict[str, float]:
+    """The medians of the second and the last fifth of the samples, and their difference for 1,000 requests."""
+    fifth = max(1, len(samples) // 5)
+    early, late = samples[fifth : 2 * fifth] or samples[:1], samples[-fifth:]
+    before = statistics.median(one[key] for one in early)
+    after = statistics.median(one[key] for one in late)
+    apart = statistics.median(one["requests"] for one in late) - statistics.median(one["requests"] for one in early)
+    return {"early": before, "late": after, "per_1000": round((after - before) / apart * 1000, 3) if apart else 0.0}
+
+
+async def run(requests: int = 5000) -> dict[str, Any]:
+    """Soaks, and gives the results as JSON."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="autotier-bench-")))
+        hosts = {name: stack.enter_context(SimulatedHost(spec)) for name, spec in SPECS.items()}
+        file = write_configuration(folder, {name: host.address for name, host in hosts.items()}, "auto")
+        argv = (sys.executable, "-m", "service.cli", "serve", "-c", str(file), "--port", "{port}")
+        running = await Running(argv, "/readyz").start()
+        stack.callback(running.stop)
+        process = psutil.Process(running.pid)
+        soak = Soak(running.port, requests)
+        watch = asyncio.create_task(_watch(soak, process, hosts["mini"]))
+        begun = time.monotonic()
+        await asyncio.gather(*(soak.client() for _ in range(CLIENTS)))
+        seconds = time.monotonic() - begun
+        watch.cancel()
+        await asyncio.wait((watch,))
+        await asyncio.sleep(2)
+        settled = {"descriptors": process.num_fds(), "threads": process.num_threads()}
+        lines = [line for line in running.said().splitlines() if "Traceback" in line or "never retrieved" in line]
+        return {
+            "requests": requests,
+            "seconds": round(seconds, 1),
+            "answers": dict(sorted(soak.answers.items())),
+            "growth": {key: growth(soak.samples, key) for key in ("rss_mb", "descriptors", "threads")},
+            "settled": settled,
+            "tracebacks_in_log": len(lines),
+            "samples": soak.samples,
+        }
