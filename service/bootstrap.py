@@ -1,4 +1,7 @@
-"""The composition root: the one place that builds the adapters and puts the service together."""
+"""The composition root: the one place that builds the adapters and puts the service together, at the start and again.
+
+What a reload swaps is one `Assembled`; what outlives it is `Lasting`.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,23 @@ import asyncio
 import ipaddress
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from classifier import Classifier
 from service.api.auth import Authenticator
-from service.api.gateway import ChatGateway
+from service.api.drain import Drain
+from service.api.gateway import ChatGateway, Overload
 from service.api.parts import Parts
 from service.config import Configuration
 from service.decisions.recorder import Recorder
 from service.decisions.store import DecisionStore
-from service.errors import ConfigurationError
+from service.errors import AutotierError, ConfigurationError
+from service.limits.limits import Allowances
+from service.limits.queue import Slots
+from service.limits.state import ProcessState
 from service.metrics import Metrics
 from service.routing.conversation import ConversationKeys
 from service.routing.flow import Flow
@@ -35,13 +44,13 @@ def check_binding(configuration: Configuration, host: str, source: str) -> None:
     Raises:
         ConfigurationError: With what to write instead.
     """
-    if configuration.callers or is_loopback(host):
+    if configuration.needs_keys or is_loopback(host):
         return
     raise ConfigurationError(
         source,
         "server.host",
         f"{host} is reachable from other machines and no caller has a key",
-        "add one under callers, or bind to 127.0.0.1",
+        "add one under callers or a callers_file, or bind to 127.0.0.1",
     )
 
 
@@ -55,51 +64,225 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def opener(configuration: Configuration, source: str) -> Callable[[], AbstractAsyncContextManager[Parts]]:
-    """Opens the parts of a service over ``configuration``, for the lifetime of an application.
+Source = Callable[[], Configuration]
+"""Reads the configuration as it is now; raises ConfigurationError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A store with its recorder; a reload takes them over unless ``store.url`` has changed."""
+
+    url: str
+    store: DecisionStore
+    recorder: Recorder
+
+    @classmethod
+    def open(cls, configuration: Configuration) -> Kept:
+        """Opens both.
+
+        Raises:
+            StoreError: The store cannot be opened.
+        """
+        settings = configuration.store
+        store = DecisionStore.open(settings.url)
+        return cls(settings.url, store, Recorder(store, flush_ms=settings.flush_ms))
+
+    async def close(self) -> None:
+        """Writes what waits."""
+        await asyncio.to_thread(self.recorder.close)
+        self.store.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """What outlives a reload."""
+
+    metrics: Metrics
+    overload: Overload
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """One configuration at work."""
+
+    configuration: Configuration
+    parts: Parts
+    chain: Chain
+    looker: Looker
+    kept: Kept
+
+
+class Service:
+    """The running service: its parts, and their exchange.
 
     Args:
         configuration: Checked configuration.
         source: Its file, for messages.
+        host: The address that is bound; a reload may not take the keys away from one beyond loopback.
+        again: Reads the configuration again; None: it stays as it is, and a reload reads the artifact again.
     """
 
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[Parts]:
-        spoken = load_classifier(configuration, source)
-        store = DecisionStore.open(configuration.store.url)
-        recorder = Recorder(store, flush_ms=configuration.store.flush_ms)
-        chain = assemble(configuration)
+    def __init__(self, configuration: Configuration, source: str, host: str, again: Source | None = None) -> None:
+        self._first = configuration
+        self._source = source
+        self._host = host
+        self._again: Source = again if again is not None else lambda: configuration
+        self._lasting = Lasting(Metrics(), Overload(Allowances(ProcessState()), Slots(configuration.server), Drain()))
+        self._now: Assembled | None = None
+        self._one_at_a_time = asyncio.Lock()
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    @property
+    def parts(self) -> Parts:
+        """The parts that a request begins with now."""
+        assert self._now is not None  # opened before the first request
+        return self._now.parts
+
+    async def open(self) -> None:
+        """Builds the first parts.
+
+        Raises:
+            AutotierError: They cannot be built.
+        """
+        self._lasting.metrics.watch("places", self._lasting.overload.slots.snapshot)
+        kept = Kept.open(self._first)
         try:
-            parts = _assembled(configuration, spoken, recorder, ConversationKeys(store.secret()), chain)
-            await asyncio.to_thread(_warm, spoken)
-            chain.start()
-            yield parts
+            self._publish(await self._assembled(self._first, kept))
+        except BaseException:
+            await kept.close()
+            raise
+
+    async def reload(self) -> Mapping[str, Any]:
+        """Swaps in parts of the configuration as it is now. Requests at work end on the parts that they began with.
+
+        Returns:
+            ``changed`` and ``needs_restart`` (names of keys), and the classifier's ``artifact``.
+
+        Raises:
+            AutotierError: It cannot be used; the present parts go on.
+        """
+        async with self._one_at_a_time:
+            before = self._now
+            assert before is not None
+            try:
+                after = await self._successor(before)
+            except AutotierError:
+                self._lasting.metrics.reloads.labels("refused").inc()
+                raise
+            self._publish(after)
+            self._retire(before, after)
+        self._lasting.metrics.reloads.labels("done").inc()
+        said = _difference(before.configuration, after.configuration)
+        log.warning("reloaded %s: changed %s", self._source, ", ".join(said["changed"]) or "nothing")
+        if said["needs_restart"]:
+            log.warning("these take a restart: %s", ", ".join(said["needs_restart"]))
+        return {**said, "artifact": after.looker.classifier.artifact.id}
+
+    async def close(self) -> None:
+        """Closes everything. No request may be at work any more."""
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await self._lasting.overload.allowances.close()
+        now, self._now = self._now, None
+        if now is not None:
+            await now.chain.close()
+            await now.kept.close()
+
+    async def _successor(self, before: Assembled) -> Assembled:
+        configuration = await asyncio.to_thread(self._again)
+        check_binding(configuration, self._host, self._source)
+        if configuration.store.url == before.kept.url:
+            return await self._assembled(configuration, before.kept)
+        kept = await asyncio.to_thread(Kept.open, configuration)
+        try:
+            return await self._assembled(configuration, kept)
+        except BaseException:
+            await kept.close()
+            raise
+
+    async def _assembled(self, configuration: Configuration, kept: Kept) -> Assembled:
+        """Parts that are ready for requests.
+
+        Raises:
+            AutotierError: A file cannot be used.
+        """
+        spoken = await asyncio.to_thread(_warmed, configuration, self._source)
+        authenticator = Authenticator(configuration.callers, configuration.caller_limits, configuration.callers_file)
+        keys = ConversationKeys(kept.store.secret())
+        looker = Looker(spoken, matrices_of(configuration), configuration, keys)
+        chain = assemble(configuration)
+        gateway = ChatGateway(
+            configuration=configuration,
+            flow=Flow(configuration, looker, kept.recorder, time.time),
+            chain=chain,
+            recorder=kept.recorder,
+            keys=keys,
+            authenticator=authenticator,
+            metrics=self._lasting.metrics,
+            overload=self._lasting.overload,
+        )
+        chain.start()
+        return Assembled(configuration, Parts(gateway=gateway, records=kept.recorder), chain, looker, kept)
+
+    def _publish(self, after: Assembled) -> None:
+        metrics = self._lasting.metrics
+        metrics.watch("store", after.kept.recorder.snapshot)
+        metrics.watch("upstream", lambda: _upstream_numbers(after.chain))
+        metrics.watch("classifier", lambda: {"degraded_total": after.looker.degraded})
+        self._lasting.overload.slots.resize(after.configuration.server)
+        self._now = after
+
+    def _retire(self, before: Assembled, after: Assembled) -> None:
+        """Closes the parts before once their last request is over."""
+
+        async def retired() -> None:
+            await before.parts.users.gone()
+            await before.chain.close()
+            if before.kept is not after.kept:
+                await before.kept.close()
+
+        task = asyncio.create_task(retired(), name="autotier-retire")
+        self._retiring.add(task)
+        task.add_done_callback(self._retired)
+
+    def _retired(self, task: asyncio.Task[None]) -> None:
+        self._retiring.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("parts that a reload replaced could not be closed", exc_info=task.exception())
+
+
+def opener(
+    configuration: Configuration, source: str, host: str = "127.0.0.1", again: Source | None = None
+) -> Callable[[], AbstractAsyncContextManager[Service]]:
+    """Opens a `Service` for the lifetime of an application; the arguments are its."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Service]:
+        service = Service(configuration, source, host, again)
+        try:
+            await service.open()
+            yield service
         finally:
-            await chain.close()
-            await asyncio.to_thread(recorder.close)
-            store.close()
+            await service.close()
 
     return opened
 
 
-def _assembled(
-    configuration: Configuration, spoken: Classifier, recorder: Recorder, keys: ConversationKeys, chain: Chain
-) -> Parts:
-    metrics = Metrics()
-    looker = Looker(spoken, matrices_of(configuration), configuration, keys)
-    metrics.watch("store", recorder.snapshot)
-    metrics.watch("upstream", lambda: _upstream_numbers(chain))
-    metrics.watch("classifier", lambda: {"degraded_total": looker.degraded})
-    gateway = ChatGateway(
-        configuration=configuration,
-        flow=Flow(configuration, looker, recorder, time.time),
-        chain=chain,
-        recorder=recorder,
-        keys=keys,
-        authenticator=Authenticator(configuration.callers),
-        metrics=metrics,
-    )
-    return Parts(gateway=gateway, records=recorder)
+_NEED_RESTART = (("server", "host"), ("server", "port"), ("server", "header_s"), ("store", "flush_ms"))
+
+
+def _difference(before: Configuration, after: Configuration) -> dict[str, list[str]]:
+    """Sections that a reload has changed, and keys whose change it does not bring."""
+    sections = [name for name in Configuration.model_fields if getattr(before, name) != getattr(after, name)]
+    keys = [f"{s}.{k}" for s, k in _NEED_RESTART if getattr(getattr(before, s), k) != getattr(getattr(after, s), k)]
+    return {"changed": sections, "needs_restart": keys}
+
+
+def _warmed(configuration: Configuration, source: str) -> Classifier:
+    """The classifier, after paying what the first request would else pay."""
+    spoken = load_classifier(configuration, source)
+    encoding()
+    spoken.classify("warm up")
+    return spoken
 
 
 def _upstream_numbers(chain: Chain) -> dict[str, float]:
@@ -111,9 +294,3 @@ def _upstream_numbers(chain: Chain) -> dict[str, float]:
         "swaps_total": sum(shown["swaps"].values()),
         "operator_faults": len(shown["operator"]),
     }
-
-
-def _warm(spoken: Classifier) -> None:
-    """Pays before the first request what would else be paid by it."""
-    encoding()
-    spoken.classify("warm up")

@@ -38,11 +38,23 @@ class Metrics:
             buckets=SECONDS,
         )
         self.cost = Counter("autotier_cost_usd", "Cost by deployment.", ("deployment",), registry=self.registry)
+        self.limited = Counter(
+            "autotier_limited", "Requests refused by a limit of ours.", ("caller", "limit"), registry=self.registry
+        )
+        self.reloads = Counter("autotier_reloads", "Reloads by result.", ("result",), registry=self.registry)
+        self._watched: dict[str, _Snapshots] = {}
         self.feedback = Counter("autotier_feedback", "Feedback by kind.", ("kind",), registry=self.registry)
 
     def watch(self, prefix: str, snapshot: Snapshot) -> None:
-        """Shows the numbers of ``snapshot()`` as gauges named ``autotier_<prefix>_<key>``."""
-        self.registry.register(_Snapshots(prefix, snapshot))
+        """Shows the numbers of ``snapshot()`` as gauges named ``autotier_<prefix>_<key>``.
+
+        A second call with the same prefix, after a reload, takes the place of the first.
+        """
+        if prefix in self._watched:
+            self._watched[prefix].snapshot = snapshot
+        else:
+            self._watched[prefix] = _Snapshots(prefix, snapshot)
+            self.registry.register(self._watched[prefix])
 
     def text(self) -> bytes:
         """The exposition in Prometheus' text format."""
@@ -52,9 +64,9 @@ class Metrics:
 class _Snapshots(Collector):
     def __init__(self, prefix: str, snapshot: Snapshot) -> None:
         self._prefix = prefix
-        self._snapshot = snapshot
+        self.snapshot = snapshot
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        for name, value in self._snapshot().items():
+        for name, value in self.snapshot().items():
             clean = "".join(c if c.isalnum() else "_" for c in name)
             yield GaugeMetricFamily(f"autotier_{self._prefix}_{clean}", f"{self._prefix}: {name}.", value=value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
@@ -12,14 +13,14 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from service.api import chat, decisions, feedback, health, models
+from service.api import admin, chat, decisions, feedback, health, models
 from service.api.gateway import error_response
-from service.api.parts import Parts
+from service.api.parts import Leases, Running
 from service.errors import InvalidRequest, RequestError
 
 log = logging.getLogger("autotier.api")
 
-Opener = Callable[[], AbstractAsyncContextManager[Parts]]
+Opener = Callable[[], AbstractAsyncContextManager[Running]]
 
 
 class _Plain(RequestError):
@@ -33,16 +34,16 @@ class _Plain(RequestError):
 
 
 def create_app(opener: Opener) -> FastAPI:
-    """The application over the parts that ``opener`` gives for its lifetime.
+    """The application over the service that ``opener`` gives for its lifetime, as ``app.state.running``.
 
     Args:
-        opener: Opens the service's parts and closes them (``service.bootstrap.opener``).
+        opener: Opens the service and closes it (``service.bootstrap.opener``).
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with opener() as parts:
-            app.state.parts = parts
+        async with opener() as running:
+            app.state.running = running
             yield
 
     app = FastAPI(
@@ -53,7 +54,8 @@ def create_app(opener: Opener) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (chat, models, feedback, decisions, health):
+    app.add_middleware(Leases)
+    for module in (chat, models, feedback, decisions, health, admin):
         app.include_router(module.router)
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -64,7 +66,7 @@ def create_app(opener: Opener) -> FastAPI:
 
 async def _request_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
-    headers = {} if error.retry_after_s is None else {"retry-after": str(max(1, round(error.retry_after_s)))}
+    headers = {} if error.retry_after_s is None else {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     return error_response(error, headers)
@@ -85,5 +87,5 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     """A defect of ours: logged with its trace, answered without it."""
-    log.error("unexpected error at %s %s", request.method, request.url.path, exc_info=error)
+    log.error("unexpected error at %s %r", request.method, request.url.path, exc_info=error)
     return error_response(RequestError("autotier failed on this request; its log has the trace"), {})

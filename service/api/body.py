@@ -9,10 +9,13 @@ import orjson
 from starlette.requests import Request
 
 from service.config.model import Server
-from service.errors import BodyTooLarge, InvalidRequest
+from service.errors import BodyTooLarge, BodyTooSlow, InvalidRequest
 
 INLINE_BYTES = 65_536
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+# OpenAI's. Others are carried out by whoever gets them: litellm connects to the address in a tool of type "mcp".
+TOOL_TYPES = frozenset({"function", "custom"})
+IMAGE_SCHEMES = ("data:", "https://", "http://")
 
 
 async def read_json(request: Request, limits: Server) -> dict[str, Any]:
@@ -23,6 +26,8 @@ async def read_json(request: Request, limits: Server) -> dict[str, Any]:
 
     Raises:
         BodyTooLarge: Longer than ``limits.max_body_bytes``.
+        BodyTooSlow: Not there within ``limits.body_s``.
+        ClientDisconnect: The client left before its end.
         InvalidRequest: Compressed, not JSON, not UTF-8, not an object, or nested too deeply.
     """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
@@ -31,10 +36,14 @@ async def read_json(request: Request, limits: Server) -> dict[str, Any]:
     if declared is not None and declared.isdigit() and int(declared) > limits.max_body_bytes:
         raise BodyTooLarge(f"the body has {int(declared)} bytes; at most {limits.max_body_bytes} are read")
     data = bytearray()
-    async for piece in request.stream():
-        data += piece
-        if len(data) > limits.max_body_bytes:
-            raise BodyTooLarge(f"the body has more than {limits.max_body_bytes} bytes")
+    try:
+        async with asyncio.timeout(limits.body_s):
+            async for piece in request.stream():
+                data += piece
+                if len(data) > limits.max_body_bytes:
+                    raise BodyTooLarge(f"the body has more than {limits.max_body_bytes} bytes")
+    except TimeoutError:
+        raise BodyTooSlow(f"{len(data)} bytes of the body came in {limits.body_s:g} s, and not its end") from None
     if len(data) > INLINE_BYTES:
         return await asyncio.to_thread(_parse, bytes(data), limits.max_depth)
     return _parse(bytes(data), limits.max_depth)
@@ -86,6 +95,9 @@ def check_messages(body: dict[str, Any], limits: Server) -> None:
     for name, kind in (("tools", list), ("functions", list), ("response_format", dict)):
         if body.get(name) is not None and not isinstance(body[name], kind):
             raise InvalidRequest(f"{name}: write {'a list' if kind is list else 'an object'}", param=name)
+    for number, tool in enumerate(body.get("tools") or ()):
+        if not isinstance(tool, dict) or not isinstance(tool.get("type"), str) or tool["type"] not in TOOL_TYPES:
+            raise InvalidRequest(f"tools[{number}].type: write one of {', '.join(sorted(TOOL_TYPES))}", param="tools")
 
 
 def _check_message(message: Any, where: str) -> None:
@@ -104,10 +116,20 @@ def _check_message(message: Any, where: str) -> None:
     if not isinstance(content, list):
         raise InvalidRequest(f"{where}.content: write a string, a list of parts or null", param="messages")
     for part in content:
-        if not isinstance(part, dict) or not isinstance(part.get("type"), str):
-            raise InvalidRequest(f"{where}.content: each part is an object with a type", param="messages")
-        if part["type"] == "text" and not isinstance(part.get("text"), str):
-            raise InvalidRequest(f"{where}.content: a text part has a string as text", param="messages")
+        _check_part(part, where)
     calls = message.get("tool_calls")
     if calls is not None and not isinstance(calls, list):
         raise InvalidRequest(f"{where}.tool_calls: write a list", param="messages")
+
+
+def _check_part(part: Any, where: str) -> None:
+    if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+        raise InvalidRequest(f"{where}.content: each part is an object with a type", param="messages")
+    if part["type"] == "text" and not isinstance(part.get("text"), str):
+        raise InvalidRequest(f"{where}.content: a text part has a string as text", param="messages")
+    if part["type"] == "image_url":
+        image = part.get("image_url")
+        url = image.get("url") if isinstance(image, dict) else image
+        # Some hosts read file: URLs and bare paths from their own disk.
+        if not isinstance(url, str) or not url[:8].lower().startswith(IMAGE_SCHEMES):
+            raise InvalidRequest(f"{where}.content: an image is a data: or https: URL", param="messages")

@@ -7,7 +7,6 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from service.api.exchange import Exchange
 from service.api.parts import parts_of
 
 _CHAT_BODY: dict[str, Any] = {
@@ -41,7 +40,5 @@ async def chat_completions(request: Request) -> Response:
 @router.post("/v1/route", openapi_extra=_CHAT_BODY)
 async def route(request: Request) -> Response:
     """What a chat request with this body would be decided as; nothing is sent or recorded."""
-    gateway = parts_of(request).gateway
-    asked = await gateway.read(request, Exchange("route"))
-    decision = await gateway.flow.decide(asked, dry_run=True)
+    decision = await parts_of(request).gateway.dry_run(request)
     return JSONResponse(decision.public())

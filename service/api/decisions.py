@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +15,8 @@ from service.routing.request import CallerIdentity
 
 router = APIRouter()
 
+ID = re.compile(r"dec_[0-9a-f]{32}", re.ASCII)
+
 
 async def visible(parts: Parts, decision_id: str, caller: CallerIdentity) -> DecisionRecord:
     """The record, if the caller may see it.
@@ -21,7 +24,7 @@ async def visible(parts: Parts, decision_id: str, caller: CallerIdentity) -> Dec
     Raises:
         RecordNotFound: There is none, or it is another caller's: the two look the same.
     """
-    record = await parts.records.get(decision_id)
+    record = await parts.records.get(decision_id) if ID.fullmatch(decision_id) else None
     if record is None or not (caller.admin or record.caller == caller.name):
         raise RecordNotFound(f"no decision {decision_id[:40]!r}")
     return record

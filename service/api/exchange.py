@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from dataclasses import asdict, dataclass, field
@@ -9,7 +10,9 @@ from typing import Any, Literal
 
 from service.config import Configuration
 from service.decisions.records import AttemptRecord, DecisionRecord
-from service.errors import RequestError, error_body
+from service.errors import RequestError, TooManyRequests, error_body
+from service.limits.limits import Admission, Used
+from service.limits.queue import Slot
 from service.routing.decision import RouteDecision
 from service.routing.request import CallerIdentity, ChatRequest
 from service.upstream.interface import Attempt, Outcome, Usage
@@ -33,6 +36,8 @@ class Exchange:
         digits: Of the decision's id and the answer's id.
         attempts: Shared with the chain, which fills it.
         deployment_id: The deployment that serves, once known.
+        admission: What it has of its caller's limits.
+        slot: Its place at work.
     """
 
     surface: str
@@ -49,6 +54,8 @@ class Exchange:
     first_token_ms: float | None = None
     usage: Usage | None = None
     finish_reason: str | None = None
+    admission: Admission | None = None
+    slot: Slot | None = None
 
     @property
     def id(self) -> str:
@@ -87,13 +94,17 @@ class Exchange:
                 shown["x-autotier-artifact"] = decision.artifact
         if self.deployment_id is not None:
             shown["x-autotier-deployment"] = self.deployment_id
+        if self.admission is not None:
+            shown |= self.admission.headers
         return shown
 
     def error_headers(self, error: RequestError) -> dict[str, str]:
         """Headers of an error: ours, ``Retry-After`` and ``WWW-Authenticate`` where they belong."""
         shown = self.headers()
+        if error.status in (408, 413):
+            shown["connection"] = "close"  # the rest of the body is not read
         if error.retry_after_s is not None:
-            shown["retry-after"] = str(max(1, round(error.retry_after_s)))
+            shown["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
         if error.status == 401:
             shown["www-authenticate"] = "Bearer"
         return shown
@@ -115,6 +126,19 @@ class Exchange:
         completion = served.completion_tokens if served is not None else None
         return Usage(self.decision.tokens if self.decision else 0, completion or 0)
 
+    def release(self) -> None:
+        """Gives back the place at work and settles the caller's limits; a second call does nothing."""
+        if self.slot is not None:
+            self.slot.release()
+        if self.admission is not None:
+            self.admission.settle(self._used())
+
+    def _used(self) -> Used:
+        """Tokens and dollars of all attempts that got something: a failed one may cost too."""
+        met = [a for a in self.attempts if a.prompt_tokens is not None or a.completion_tokens is not None]
+        prompt = (a.prompt_tokens if a.prompt_tokens is not None else a.prompt_tokens_counted or 0 for a in met)
+        return Used(sum(prompt) + sum(a.completion_tokens or 0 for a in met), self.cost_usd)
+
     def record(
         self, ending: Ending, status: int, total_ms: float, configuration: Configuration, error: RequestError | None
     ) -> DecisionRecord:
@@ -134,6 +158,7 @@ class Exchange:
         explained["regeneration"] = bool(decision and decision.is_regeneration)
         explained["private"] = decision.private if decision else None
         explained["order_notes"] = self.notes
+        explained["limit"] = error.limit if isinstance(error, TooManyRequests) else None
         usage = self.usage or (self.counted_usage() if ending == "answered" else None)
         return DecisionRecord(
             id=self.id,

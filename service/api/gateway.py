@@ -7,23 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from classifier import Tier
 from service.api.auth import Authenticator
 from service.api.body import check_messages, read_json
+from service.api.drain import ClientGone, Drain, unless
 from service.api.exchange import Ending, Exchange
 from service.api.stream import EventStream
 from service.api.wire import Envelope, completion
 from service.config import Configuration, Deployment
 from service.decisions.records import DecisionRecord
-from service.errors import DeploymentsFailed, RequestError, error_body
+from service.errors import DeploymentsFailed, RequestError, TooManyRequests, error_body
+from service.limits.limits import Allowances, Estimate
+from service.limits.queue import Slots
 from service.metrics import Metrics
 from service.routing.conversation import ConversationKeys
 from service.routing.decision import RouteDecision
@@ -36,8 +39,6 @@ from service.upstream.plan import LocalNotAllowed, Plan
 from service.upstream.serving import Serving
 
 log = logging.getLogger("autotier.api")
-
-T = TypeVar("T")
 
 
 class ChainProtocol(Protocol):
@@ -60,8 +61,19 @@ class RecorderProtocol(Protocol):
     def keep(self, key: str, caller: str, tier: str, decision_id: str) -> None: ...
 
 
-class ClientGone(Exception):
-    """The client closed its connection before the answer."""
+@dataclass(frozen=True, slots=True)
+class Overload:
+    """What keeps the service from collapse; outlives reloads.
+
+    Attributes:
+        allowances: What callers may still use.
+        slots: Places at work and the queue for them.
+        drain: Requests at work, and the end of the service.
+    """
+
+    allowances: Allowances
+    slots: Slots
+    drain: Drain
 
 
 @dataclass(slots=True)
@@ -76,6 +88,7 @@ class ChatGateway:
         keys: Conversation keys.
         authenticator: Knows callers.
         metrics: Counts.
+        overload: Refuses and cuts.
     """
 
     configuration: Configuration
@@ -85,6 +98,7 @@ class ChatGateway:
     keys: ConversationKeys
     authenticator: Authenticator
     metrics: Metrics
+    overload: Overload
 
     async def read(self, request: Request, exchange: Exchange) -> ChatRequest:
         """Authenticates and reads a chat request.
@@ -101,19 +115,18 @@ class ChatGateway:
     async def answer(self, request: Request, surface: str = "chat") -> Response:
         """The whole life of one chat request; never raises a RequestError."""
         exchange = Exchange(surface)
-        gone: asyncio.Task[Any] | None = None
+        gone: asyncio.Task[None] | None = None
         try:
             asked = await self.read(request, exchange)
-            exchange.decision = await self.flow.decide(asked)
-            plan = self.plan(asked, exchange.decision, exchange)
-            gone = asyncio.ensure_future(_disconnected(request))
+            gone = self.overload.drain.watch(_disconnected(request))
+            plan = await unless(gone, self._admitted(asked, exchange))
             if asked.stream:
-                serving = await _unless(gone, self.chain.open(plan))
+                serving = await unless(gone, self.chain.open(plan))
                 return self._streamed(serving, exchange, asked, gone)
-            answer = await _unless(gone, self.chain.complete(plan))
+            answer = await unless(gone, self.chain.complete(plan))
             gone.cancel()
             return self._whole(answer, exchange, asked)
-        except ClientGone:
+        except (ClientGone, ClientDisconnect):
             self.finish(exchange, "aborted", 499)
             return Response(status_code=499)
         except LocalNotAllowed:
@@ -121,6 +134,46 @@ class ChatGateway:
             return self._refused(exchange, DeploymentsFailed("the reasoning tier refused a local deployment"), gone)
         except RequestError as error:
             return self._refused(exchange, error, gone)
+        except Exception:  # the boundary of a request: a defect is logged, recorded, answered without its trace
+            log.exception("%s: unexpected error", exchange.id)
+            return self._refused(exchange, RequestError("autotier failed on this request; its log has the trace"), gone)
+        except BaseException:
+            exchange.release()  # a defect, or the end of the process: what it took of the limits is given back
+            raise
+
+    async def dry_run(self, request: Request) -> RouteDecision:
+        """What a chat request with this body would be decided as. It counts as a request of its caller's.
+
+        Raises:
+            RequestError: As a chat request would be refused.
+        """
+        exchange = Exchange("route")
+        asked = await self.read(request, exchange)
+        exchange.admission = self.overload.allowances.admission(asked.caller, exchange.id)
+        try:
+            await exchange.admission.enter()
+            return await self.flow.decide(asked, dry_run=True)
+        finally:
+            exchange.release()
+
+    async def _admitted(self, asked: ChatRequest, exchange: Exchange) -> Plan:
+        """The caller's limits, the decision, a place at work: in this order, so that refusals cost the least."""
+        exchange.admission = self.overload.allowances.admission(asked.caller, exchange.id)
+        await exchange.admission.enter()
+        exchange.decision = await self.flow.decide(asked)
+        await exchange.admission.claim(self._estimate(asked, exchange.decision))
+        exchange.slot = await self.overload.slots.take()
+        return self.plan(asked, exchange.decision, exchange)
+
+    def _estimate(self, asked: ChatRequest, decision: RouteDecision) -> Estimate:
+        """Tokens of the prompt and the reserve for the answer, at the dearest deployment's prices."""
+        given = asked.body.get("max_completion_tokens") or asked.body.get("max_tokens")
+        reserve = given if isinstance(given, int) else self.configuration.limits.answer_reserve_tokens
+        usd = max(
+            (decision.tokens * d.prices.input_per_mtok + reserve * d.prices.output_per_mtok for d in decision.chain),
+            default=0.0,
+        )
+        return Estimate(decision.tokens + reserve, usd / 1e6)
 
     def plan(self, request: ChatRequest, decision: RouteDecision, exchange: Exchange) -> Plan:
         """What the chain gets: each deployment's own body, the tier's limit, the rule for local ones."""
@@ -155,15 +208,14 @@ class ChatGateway:
         self.finish(exchange, "answered", 200)
         return Response(body, media_type="application/json", headers=exchange.headers())
 
-    def _streamed(
-        self, serving: Serving, exchange: Exchange, asked: ChatRequest, gone: asyncio.Future[Any]
-    ) -> Response:
+    def _streamed(self, serving: Serving, exchange: Exchange, asked: ChatRequest, gone: asyncio.Task[None]) -> Response:
         exchange.deployment_id = serving.deployment.id
         exchange.first_token_ms = exchange.elapsed_ms
         envelope = Envelope(exchange.completion_id, int(exchange.created_s), serving.deployment.id, asked.include_usage)
-        return EventStream(serving, exchange, envelope, gone, _Ends(self, asked))
+        slow_client_s = self.configuration.server.slow_client_s
+        return EventStream(serving, exchange, envelope, gone, _Ends(self, asked), slow_client_s=slow_client_s)
 
-    def _refused(self, exchange: Exchange, error: RequestError, gone: asyncio.Future[Any] | None) -> Response:
+    def _refused(self, exchange: Exchange, error: RequestError, gone: asyncio.Task[None] | None) -> Response:
         if gone is not None:
             gone.cancel()
         self.finish(exchange, "failed" if exchange.attempts else "refused", error.status, error)
@@ -176,7 +228,10 @@ class ChatGateway:
         self.recorder.keep(key, asked.caller.name, str(exchange.decision.tier), exchange.id)
 
     def finish(self, exchange: Exchange, ending: Ending, status: int, error: RequestError | None = None) -> None:
-        """Counts and records an exchange, once, whatever its end."""
+        """Counts and records an exchange, once, whatever its end, and gives back what it took of the limits."""
+        exchange.release()
+        if isinstance(error, TooManyRequests) and error.limit is not None:
+            self.metrics.limited.labels(exchange.caller.name if exchange.caller else "unknown", error.limit).inc()
         total_ms = exchange.elapsed_ms
         decision = exchange.decision
         tier = str(decision.tier) if decision else "none"
@@ -216,17 +271,3 @@ async def _disconnected(request: Request) -> None:
     """Returns when the client has gone. The body has been read, so nothing else can come."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-async def _unless(gone: asyncio.Future[Any], work: Coroutine[Any, Any, T]) -> T:
-    """The result of ``work``, or ClientGone if the client leaves first; ``work`` is then cancelled and awaited."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise ClientGone
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait((task,))

@@ -20,18 +20,22 @@ async def healthz() -> dict[str, str]:
 async def readyz(request: Request) -> Response:
     """200 only if a request would be sent upstream at once, in at least one tier.
 
-    Each tier is listed, and what is held back (``deployment:ID`` or ``host:NAME``) with why and for how many seconds.
+    Never while the service ends or all its places at work are taken. Each tier is listed, and what is held back
+    (``deployment:ID`` or ``host:NAME``) with why and for how many seconds.
     """
-    chain = parts_of(request).gateway.chain
+    gateway = parts_of(request).gateway
+    chain, overload = gateway.chain, gateway.overload
     tiers = {str(tier): ready for tier, ready in chain.readiness().items()}
     held = {key: {"outcome": why, "seconds": round(left, 1)} for key, (why, left) in chain.snapshot()["holds"].items()}
-    ready = any(tiers.values())
-    return JSONResponse({"ready": ready, "tiers": tiers, "held": held}, status_code=200 if ready else 503)
+    draining, full = overload.drain.is_draining, not overload.slots.is_free
+    ready = any(tiers.values()) and not draining and not full
+    shown = {"ready": ready, "draining": draining, "full": full, "tiers": tiers, "held": held}
+    return JSONResponse(shown, status_code=200 if ready else 503)
 
 
 @router.get("/metrics")
 async def metrics(request: Request) -> Response:
-    """Prometheus' text format; where callers have keys, any of them opens it."""
+    """Prometheus' text format; where callers have keys, one with the admin right."""
     gateway = parts_of(request).gateway
-    gateway.authenticator.caller_of(request)
+    gateway.authenticator.admin_of(request)
     return Response(gateway.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, cast
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
 
 from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.gateway import ChatGateway
 from service.decisions.records import DecisionRecord, FeedbackRecord
+
+_KEY = "autotier.parts"
 
 
 class Records(Protocol):
@@ -21,6 +26,28 @@ class Records(Protocol):
     async def feedback(self, record: FeedbackRecord) -> None: ...
 
 
+class Users:
+    """How many requests use some parts. Event loop only."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    def __enter__(self) -> None:
+        self._count += 1
+        self._none.clear()
+
+    def __exit__(self, *exception: object) -> None:
+        self._count -= 1
+        if not self._count:
+            self._none.set()
+
+    async def gone(self) -> None:
+        """Returns when there are none."""
+        await self._none.wait()
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """One running service.
@@ -28,12 +55,48 @@ class Parts:
     Attributes:
         gateway: Answers chat requests.
         records: Decisions and feedback.
+        users: The requests that use these parts.
     """
 
     gateway: ChatGateway
     records: Records
+    users: Users = field(default_factory=Users)
+
+
+class Running(Protocol):
+    """The service over an application's lifetime (``service.bootstrap``)."""
+
+    @property
+    def parts(self) -> Parts:
+        """The parts that a request begins with now."""
+        ...
+
+    async def reload(self) -> Mapping[str, Any]:
+        """Builds parts from the configuration as it is now and swaps them in.
+
+        Raises:
+            AutotierError: They cannot be built; the present ones go on.
+        """
+        ...
+
+
+class Leases:
+    """ASGI layer: a request keeps the parts that it began with until its answer is over, whatever is swapped."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes on; see the class."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        parts = cast(Running, scope["app"].state.running).parts
+        scope[_KEY] = parts
+        with parts.users:
+            await self._app(scope, receive, send)
 
 
 def parts_of(request: Request) -> Parts:
-    """The running parts of the application that ``request`` came to."""
-    return cast(Parts, request.app.state.parts)
+    """The parts that ``request`` began with."""
+    return cast(Parts, request.scope[_KEY])

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from service.api.drain import cut_off
 from service.api.exchange import Ending, Exchange
 from service.api.wire import DONE, Envelope, error_event, event, usage_event
 from service.errors import DeadlineExceeded, DeploymentsFailed, RequestError
@@ -16,8 +17,8 @@ from service.upstream.collect import Collector
 from service.upstream.interface import Outcome, UpstreamFailure
 from service.upstream.serving import Serving
 
-SEND_LIMIT_S = 60.0
-"""A client that takes nothing for this long is gone: it may not hold an upstream connection."""
+LAST_WORD_S = 2.0
+"""A stream that is cut may tell why for so long."""
 
 
 class Ends(Protocol):
@@ -42,14 +43,22 @@ class EventStream(Response):
         serving: The attempt under way.
         exchange: Its headers go out with the first byte.
         envelope: What all chunks share.
-        gone: Done when the client has left.
+        gone: The watch: done when the client has left, cancelled when the service cuts the stream.
         ends: Where the end is reported.
+        slow_client_s: A client that takes nothing for this long is gone: it may not hold an upstream connection.
     """
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, serving: Serving, exchange: Exchange, envelope: Envelope, gone: asyncio.Future[Any], ends: Ends
+        self,
+        serving: Serving,
+        exchange: Exchange,
+        envelope: Envelope,
+        gone: asyncio.Task[None],
+        ends: Ends,
+        *,
+        slow_client_s: float,
     ) -> None:
         super().__init__(headers={**exchange.headers(), "cache-control": "no-cache", "x-accel-buffering": "no"})
         del self.headers["content-length"]
@@ -58,7 +67,9 @@ class EventStream(Response):
         self._envelope = envelope
         self._gone = gone
         self._ends = ends
+        self._send_limit_s = slow_client_s
         self._collector = Collector()
+        self._began = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the stream; ends the attempt in every case."""
@@ -69,6 +80,8 @@ class EventStream(Response):
             await asyncio.wait((pump, self._gone), return_when=asyncio.FIRST_COMPLETED)
             if pump.done():
                 ending, error = pump.result()
+            elif self._gone.cancelled():
+                ending, error = await self._cut(pump, send)
         except (OSError, TimeoutError):
             pass  # the client's connection broke or stood still: aborted
         finally:
@@ -79,8 +92,32 @@ class EventStream(Response):
             await self._serving.aclose()
             self._ends.finish(self._exchange, ending, error)
 
+    async def _cut(self, pump: asyncio.Task[Any], send: Send) -> tuple[Ending, RequestError | None]:
+        """The service ends before the answer: the client gets what there is and the reason."""
+        pump.cancel()
+        await asyncio.wait((pump,))
+        await self._serving.aclose()
+        error = cut_off()
+        self._take_tally()
+        self._send_limit_s = LAST_WORD_S
+        try:
+            await self._begin(send)
+            await self._send(send, error_event(error), last=True)
+        except (OSError, TimeoutError):
+            pass  # it does not listen; the record has the reason
+        return "cut", error
+
+    async def _begin(self, send: Send) -> None:
+        if not self._began:
+            self._began = True
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+
+    def _take_tally(self) -> None:
+        self._exchange.usage = self._serving.tally.usage
+        self._exchange.finish_reason = self._serving.tally.finish_reason
+
     async def _pump(self, send: Send) -> tuple[Ending, RequestError | None]:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await self._begin(send)
         error: RequestError | None = None
         try:
             async for batch in self._serving:
@@ -89,9 +126,7 @@ class EventStream(Response):
                 await self._send(send, b"".join(event(c, self._envelope) for c in batch if c.choices))
         except UpstreamFailure as failure:
             error = self._died(failure)
-        tally = self._serving.tally
-        self._exchange.usage = tally.usage
-        self._exchange.finish_reason = tally.finish_reason
+        self._take_tally()
         if error is not None:
             await self._send(send, error_event(error), last=True)
             return "cut", error
@@ -114,5 +149,5 @@ class EventStream(Response):
 
     async def _send(self, send: Send, data: bytes, *, last: bool = False) -> None:
         if data or last:
-            async with asyncio.timeout(SEND_LIMIT_S):
+            async with asyncio.timeout(self._send_limit_s):
                 await send({"type": "http.response.body", "body": data, "more_body": not last})

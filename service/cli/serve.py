@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -30,7 +31,8 @@ def command(file: Path | None, host: str | None, port: int | None, log_level: st
     """
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     configuration, source = configured(file)
-    run(configuration, source, host or configuration.server.host, configuration.server.port if port is None else port)
+    server = configuration.server
+    run(configuration, source, host or server.host, server.port if port is None else port, lambda: read_again(file))
 
 
 def configured(file: Path | None) -> tuple[Configuration, str]:
@@ -51,26 +53,37 @@ def configured(file: Path | None) -> tuple[Configuration, str]:
     return found.configuration, "found here"
 
 
-def run(configuration: Configuration, source: str, host: str, port: int) -> None:
+def read_again(file: Path | None) -> Configuration:
+    """The configuration as it is now, for a reload.
+
+    Raises:
+        ConfigurationError: It cannot be used.
+    """
+    if file is not None:
+        return load(file).configuration
+    from service.config.discover import discover
+
+    return discover().configuration
+
+
+def run(
+    configuration: Configuration, source: str, host: str, port: int, again: Callable[[], Configuration] | None = None
+) -> None:
     """Binds and serves until a signal.
+
+    Args:
+        configuration: Checked configuration.
+        source: Its file, for messages.
+        host: Address to bind.
+        port: Port to bind.
+        again: Reads the configuration for a reload; None: it stays.
 
     Raises:
         ConfigurationError: The binding, the artifact or the store cannot be used.
     """
-    import uvicorn
-
     from service.api.app import create_app
+    from service.api.server import serve
     from service.bootstrap import check_binding, opener
 
     check_binding(configuration, host, source)
-    app = create_app(opener(configuration, source))
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        timeout_graceful_shutdown=30,
-    )
+    serve(create_app(opener(configuration, source, host, again)), host, port, configuration.server.header_s)

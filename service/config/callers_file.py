@@ -1,7 +1,7 @@
 """The file of callers that ``autotier keys`` writes and the service reads again when it changes.
 
-It has the shape of the configuration's ``callers``, with hashes only: a key is 32 random bytes, so its bare sha256 gives
-nothing away, and nobody can use what the file holds.
+It has the shape of the configuration's ``callers``, with hashes only: a key is 32 random bytes, so its bare sha256
+gives nothing away, and nobody can use what the file holds.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ from pathlib import Path
 import yaml
 from pydantic import Field, SecretStr, ValidationError
 
-from service.config.model import Caller, Strict
+from service.config.model import Caller
 from service.config.problems import one_line
+from service.config.strict import Strict
 from service.config.yaml_source import read
 from service.errors import ConfigurationError
 
 HASH_PREFIX = "sha256:"
 KEY_PREFIX = "at-"
 KEY_BYTES = 32
-_HEAD = (
-    "# Callers and the hashes of their keys, written by `autotier keys`. A running service reads it again by itself.\n"
-)
+_HEAD = "# Callers and hashes of their keys, written by `autotier keys`; a running service reads it again by itself.\n"
 
 
 class CallersFile(Strict):

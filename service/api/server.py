@@ -1,0 +1,159 @@
+"""uvicorn with what it lacks: a limit for headers, a shutdown that tells running streams why, reload on SIGHUP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from typing import Any, cast
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.api.parts import Running
+from service.errors import AutotierError
+
+log = logging.getLogger("autotier")
+
+AFTER_CUT_S = 3.0
+"""For the last words of streams that were cut; then uvicorn cancels what is left."""
+TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+class TimedProtocol(HttpToolsProtocol):
+    """Closes a connection whose request headers take too long: uvicorn has no such limit, and a client that sends a
+    byte a minute would hold its connection for ever. Between requests uvicorn's own keep-alive limit holds.
+
+    Attributes:
+        header_s: Seconds from the connection, or from the first byte of a later request, to the end of its headers.
+    """
+
+    header_s: float = 10.0
+    _header_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Starts the time of the first request."""
+        super().connection_made(transport)
+        self._start_header_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Ends the time."""
+        self._stop_header_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Starts the time of a later request on the same connection."""
+        if self._header_timer is None and (self.cycle is None or self.cycle.response_complete):
+            self._start_header_timer()
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        """Ends the time."""
+        self._stop_header_timer()
+        super().on_headers_complete()
+
+    def _start_header_timer(self) -> None:
+        self._header_timer = self.loop.call_later(self.header_s, self._too_slow)
+
+    def _stop_header_timer(self) -> None:
+        timer, self._header_timer = self._header_timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _too_slow(self) -> None:
+        self._header_timer = None
+        if not self.transport.is_closing():
+            self.transport.write(TOO_SLOW)
+            self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """Serves an application of ``service.api.app``.
+
+    SIGTERM and SIGINT: not ready at once, listening ends after ``server.drain_s``, running answers have
+    ``server.shutdown_s``, then each is told why it ends. A second SIGINT ends at once. SIGHUP: reload, except where it
+    says that the terminal was closed.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+        self._reloading: asyncio.Task[None] | None = None
+        self._had_terminal = _has_terminal()
+
+    @property
+    def _running(self) -> Running:
+        return cast(Running, self._app.state.running)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Also listens to SIGHUP."""
+        await super().startup(sockets)
+        if hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """See the class."""
+        gateway = self._running.parts.gateway
+        drain, settings = gateway.overload.drain, gateway.configuration.server
+        drain.begin()
+        await self._wait(settings.drain_s)
+        self.config.timeout_graceful_shutdown = cast(int, settings.shutdown_s + AFTER_CUT_S)
+        cutting = asyncio.get_running_loop().call_later(settings.shutdown_s, self._cut, drain)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cutting.cancel()
+
+    async def _wait(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while loop.time() < until and not self.force_exit:  # noqa: ASYNC110  # a signal handler sets it, as in uvicorn
+            await asyncio.sleep(0.1)
+
+    def _cut(self, drain: Any) -> None:
+        number = drain.cut()
+        if number:
+            log.warning("%d running answers are cut: the time for the shutdown is over", number)
+
+    def _hang_up(self) -> None:
+        if self._had_terminal and not _has_terminal():
+            self.handle_exit(signal.SIGTERM, None)  # nobody would know of the service any more
+        elif self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.get_running_loop().create_task(self._reload())
+
+    async def _reload(self) -> None:
+        try:
+            await self._running.reload()
+        except AutotierError as error:
+            log.error("not reloaded, the configuration before goes on: %s", error)
+        except Exception:  # a background task: the service goes on, and says so
+            log.exception("not reloaded, the configuration before goes on")
+
+
+def serve(app: FastAPI, host: str, port: int, header_s: float) -> None:
+    """Serves until a signal. Exits with uvicorn's status if it cannot start."""
+    protocol = type("Protocol", (TimedProtocol,), {"header_s": header_s})
+    config = uvicorn.Config(
+        app, host=host, port=port, http=protocol, log_level="warning", access_log=False, server_header=False,
+        date_header=False,
+    )  # fmt: skip
+    server = Server(config, app)
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        pass  # the second one, after the shutdown
+    if not server.started:
+        sys.exit(3)
+
+
+def _has_terminal() -> bool:
+    """Whether the process has a terminal that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
