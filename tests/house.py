@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -45,6 +45,7 @@ class House:
         way: ``upstream.way``.
         change: Changes the configuration's document before the service starts.
         hosts: Specs that replace the demo's.
+        flags: More of the command line of ``serve``.
 
     Attributes:
         hosts: The simulated hosts by name.
@@ -53,9 +54,15 @@ class House:
     """
 
     def __init__(
-        self, *, way: str = "auto", change: Change | None = None, hosts: Mapping[str, HostSpec] | None = None
+        self,
+        *,
+        way: str = "auto",
+        change: Change | None = None,
+        hosts: Mapping[str, HostSpec] | None = None,
+        flags: Sequence[str] = (),
     ) -> None:
         self._way = way
+        self._flags = flags
         self._change = change
         self._specs = {**FAST, **(hosts or {})}
         self._stack = ExitStack()
@@ -95,7 +102,7 @@ class House:
         environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
         with (self.folder / "service.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "service.cli", "serve", "-c", str(self.file), "--port", str(port)],
+                [sys.executable, "-m", "service.cli", "serve", "-c", str(self.file), "--port", str(port), *self._flags],
                 stdout=log,
                 stderr=log,
                 env=environment,

@@ -23,6 +23,7 @@ class Needs:
     Attributes:
         tokens: Prompt tokens, counted or bounded from above.
         reserve: Tokens kept for the answer.
+        image_addresses: Holds an image by its address, which whoever gets the request would fetch.
         private: Kind of the detector's hit or ``asked``; None: may leave the house.
     """
 
@@ -30,6 +31,7 @@ class Needs:
     caller: CallerIdentity
     tools: bool
     images: bool
+    image_addresses: bool
     json_schema: bool
     other_parts: frozenset[str]
     tokens: int
@@ -54,13 +56,7 @@ def needs_of(
     body: Mapping[str, Any], caller: CallerIdentity, *, tokens: int, reserve: int, private: str | None
 ) -> Needs:
     """Reads off ``body`` what it needs. Part types that we do not know are needs too."""
-    kinds = {
-        str(part.get("type"))
-        for message in body["messages"]
-        if isinstance(message.get("content"), list)
-        for part in message["content"]
-        if isinstance(part, Mapping)
-    }
+    kinds = {str(part.get("type")) for message in body["messages"] for part in _parts(message)}
     response_format = body.get("response_format")
     return Needs(
         body=body,
@@ -68,12 +64,26 @@ def needs_of(
         tools=bool(body.get("tools") or body.get("functions"))
         or any(m.get("tool_calls") or m.get("role") in ("tool", "function") for m in body["messages"]),
         images="image_url" in kinds,
+        image_addresses=any(_is_address(part) for message in body["messages"] for part in _parts(message)),
         json_schema=isinstance(response_format, Mapping) and response_format.get("type") == "json_schema",
         other_parts=frozenset(kinds - {"text", "refusal", "image_url"}),
         tokens=tokens,
         reserve=reserve,
         private=private,
     )
+
+
+def _parts(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    content = message.get("content")
+    return [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
+
+
+def _is_address(part: Mapping[str, Any]) -> bool:
+    if part.get("type") != "image_url":
+        return False
+    image = part.get("image_url")
+    url = image.get("url") if isinstance(image, Mapping) else image
+    return not (isinstance(url, str) and url[:5].lower() == "data:")
 
 
 class Constraints:
@@ -106,6 +116,9 @@ class Constraints:
             return Reason.PRIVACY, f"private ({needs.private}): local deployments only"
         if missing := missing_capability(deployment, needs):
             return Reason.CAPABILITY, missing
+        if needs.image_addresses and (deployment.provider != "openai" or self._configuration.is_local(deployment)):
+            # A host in the house would fetch it from inside the house, and litellm fetches it for other providers.
+            return Reason.CAPABILITY, "messages: an image by its address (send a data: URL)"
         margin = self._configuration.limits.token_margin
         wanted = int(needs.tokens * margin) + needs.reserve
         if wanted > deployment.context:

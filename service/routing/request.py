@@ -103,7 +103,7 @@ def chat_request(body: Mapping[str, Any], headers: Mapping[str, str], caller: Ca
     if override is not None and not caller.override:
         raise TierForbidden(f'caller {caller.name!r} may not name a tier ({override}); send model "auto"')
     stream = fields.pop("stream", None)
-    if stream not in (None, True, False):
+    if stream is not None and not isinstance(stream, bool):
         raise InvalidRequest("stream: write true or false", param="stream")
     return ChatRequest(
         body=fields,
