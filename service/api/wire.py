@@ -40,6 +40,8 @@ def event(chunk: Chunk, envelope: Envelope) -> bytes:
         "model": envelope.model,
         "choices": chunk.choices,
     }
+    if chunk.continued_by:
+        shown["autotier"] = {"continued_by": chunk.continued_by}
     if chunk.system_fingerprint:
         shown["system_fingerprint"] = chunk.system_fingerprint
     if envelope.include_usage:

@@ -118,7 +118,9 @@ class Limits(Strict):
     answer_cap_s: float = Field(default=900.0, gt=0, description="Longest answer.")
     host_status_ms: int = Field(default=1000, gt=0, description="Ollama's /api/ps; unanswered is a failed pre-flight.")
     host_status_remember_s: float = Field(default=5.0, ge=0, description="How long loaded/cold is believed.")
-    probe_every_s: float = Field(default=1.0, gt=0, description="Seconds between two rounds of the background prober.")
+    probe_every_s: float = Field(
+        default=1.0, gt=0, le=3, description="Seconds between two rounds of the background prober."
+    )
     hedge_after_ms: int | None = Field(
         default=None,
         gt=0,

@@ -13,6 +13,7 @@ from service.upstream.lean_way import LeanWay
 from service.upstream.preflight import Preflight
 from service.upstream.prober import Prober
 from service.upstream.router_way import RouterWay
+from service.upstream.warmth import Warmth
 from service.upstream.ways import LEAN_PROVIDERS, Ways
 
 
@@ -26,7 +27,9 @@ def assemble(configuration: Configuration, *, clock: Clock = time.monotonic, sta
     """
     health = Health(configuration.limits, clock=clock, state=state)
     fleet = Fleet(configuration, health, Preflight(configuration.limits, clock=clock), clock=clock)
-    return Chain(configuration, _ways(configuration), health, fleet, Prober(fleet, health), clock=clock)
+    warmth = Warmth(configuration, fleet, health, clock=clock)
+    prober = Prober(fleet, health, warmth, period_s=configuration.limits.probe_every_s)
+    return Chain(configuration, _ways(configuration), health, fleet, prober, clock=clock)
 
 
 def _ways(configuration: Configuration) -> Ways:

@@ -10,43 +10,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from classifier import Tier
 from service.config import Configuration, Deployment
 from service.upstream import verdicts
 from service.upstream.collect import Answer, Collector
+from service.upstream.continuing import Continued
 from service.upstream.fleet import Fleet
 from service.upstream.health import Clock, Health
+from service.upstream.hedge import Begun, first_of
 from service.upstream.interface import Attempt, Outcome, UpstreamFailure
 from service.upstream.plan import LocalNotAllowed, Plan
 from service.upstream.prober import Prober
-from service.upstream.serving import Serving
+from service.upstream.serving import Serving, Stream
+from service.upstream.walk import Prefix, Walk
 from service.upstream.ways import Ways
-
-
-@dataclass(slots=True)
-class _Walk:
-    """One request's way through the chain. Seconds of the clock."""
-
-    plan: Plan
-    started_s: float
-    deadline_s: float
-    cap_s: float
-    remaining: list[Deployment]
-    stand_ins: list[Deployment]
-    cold_hosts: set[str] = field(default_factory=set)
-
-    @property
-    def ends_s(self) -> float:
-        """When the next first token comes too late."""
-        return min(self.deadline_s, self.cap_s)
-
-    def take(self, deployment: Deployment) -> None:
-        """Marks ``deployment`` as visited."""
-        self.remaining = [d for d in self.remaining if d.id != deployment.id]
-        self.stand_ins = [d for d in self.stand_ins if d.id != deployment.id]
 
 
 class Chain:
@@ -92,8 +71,10 @@ class Chain:
         await self._ways.close()
         await self._fleet.close()
 
-    async def open(self, plan: Plan) -> Serving:
+    async def open(self, plan: Plan) -> Stream:
         """The first deployment's stream that has a first token.
+
+        With ``upstream.on_stream_death: continue``, it goes on with the tier's next deployment where it dies.
 
         Raises:
             UpstreamRefused: A deployment says that the request is wrong.
@@ -102,7 +83,15 @@ class Chain:
             DeploymentsFailed: All failed.
             LocalNotAllowed: The plan holds a local deployment though it must not.
         """
-        return await self._next_serving(self._walk(plan))
+        walk = self._walk(plan)
+        serving = await self._next_serving(walk)
+        if self.configuration.upstream.on_stream_death == "error":
+            return serving
+
+        async def resume(prefix: Prefix, died: Deployment, failure: UpstreamFailure) -> Serving:
+            return await self._resume(walk, prefix, died, failure)
+
+        return Continued(serving, resume)
 
     async def complete(self, plan: Plan) -> Answer:
         """A whole answer, for a client that did not ask for a stream: one that dies is a failed attempt.
@@ -146,22 +135,22 @@ class Chain:
         }
 
     def snapshot(self) -> dict[str, Any]:
-        """Plain counters and states for ``/metrics`` and ``doctor``: those of `Health` and ``swaps`` by host."""
-        return {**self.health.snapshot(), "swaps": dict(self._fleet.swaps)}
+        """Plain counters and states for ``/metrics`` and ``doctor``: those of `Health`, ``swaps`` and ``hosts``."""
+        return {**self.health.snapshot(), "swaps": dict(self._fleet.swaps), "hosts": self._fleet.hosts()}
 
     def _would_send(self, deployment: Deployment) -> bool:
         held = self.health.cooldown(deployment) or self.health.verdict(self._fleet.endpoint(deployment).name)
         return held is None and self.health.slot_free(deployment) and self._ways.is_ready(deployment)
 
-    def _walk(self, plan: Plan) -> _Walk:
+    def _walk(self, plan: Plan) -> Walk:
         if not plan.local_allowed:
             self._forbid_local(*plan.deployments, *plan.stand_ins)
         now = self._clock()
         unique = list({d.id: d for d in plan.deployments}.values())
         stand_ins = [s for s in plan.stand_ins if s.id not in {d.id for d in unique}]
-        return _Walk(plan, now, now + plan.first_token_s, now + self._limits.answer_cap_s, unique, stand_ins)
+        return Walk(plan, now, now + plan.first_token_s, now + self._limits.answer_cap_s, unique, stand_ins)
 
-    async def _next_serving(self, walk: _Walk) -> Serving:
+    async def _next_serving(self, walk: Walk) -> Serving:
         plan = walk.plan
         while walk.remaining:
             if self._clock() >= walk.ends_s:
@@ -169,16 +158,48 @@ class Chain:
             deployment = await self._fleet.next(plan, walk.remaining, walk.stand_ins)
             walk.take(deployment)
             try:
-                return await self._attempt(walk, deployment)
+                return await self._hedged(walk, deployment)
             except UpstreamFailure as failure:
                 self._stop_if_refused(walk, failure)
         raise self._used_up(walk)
 
-    def _stop_if_refused(self, walk: _Walk, failure: UpstreamFailure) -> None:
+    async def _resume(self, walk: Walk, prefix: Prefix, died: Deployment, failure: UpstreamFailure) -> Serving:
+        """Goes on after ``prefix`` with what is left of the tier's own deployments."""
+        walk.remaining = [d for d in walk.remaining if self._fleet.tier_of(d) is walk.plan.tier]
+        walk.stand_ins = []
+        walk.prefix = prefix
+        walk.deadline_s = self._clock() + walk.plan.first_token_s
+        serving = await self._next_serving(walk)
+        walk.plan.notes.append(
+            f"{serving.deployment.id} continues after {len(prefix.text)} characters of {died.id}: {failure.outcome}"
+        )
+        return serving
+
+    async def _hedged(self, walk: Walk, head: Deployment) -> Serving:
+        """One attempt, or two where the first is late and another host holds the same model."""
+        plan, after_ms = walk.plan, self._limits.hedge_after_ms
+        if after_ms is None or not plan.hedge_allowed:
+            return await self._attempt(walk, head)
+
+        def second() -> Begun | None:
+            other = self._fleet.twin(head, walk.remaining)
+            if other is None:
+                return None
+            walk.take(other)
+            plan.notes.append(f"{other.id} asked beside {head.id}: no first token within {after_ms} ms")
+            return self._attempt(walk, other)
+
+        serving = await first_of(self._attempt(walk, head), after_s=after_ms / 1000, second=second)
+        for attempt in plan.attempts:
+            if attempt.outcome is Outcome.ABORTED and attempt is not serving.attempt:
+                attempt.detail = f"cancelled: {serving.deployment.id} had its first token before"
+        return serving
+
+    def _stop_if_refused(self, walk: Walk, failure: UpstreamFailure) -> None:
         if failure.outcome is Outcome.BAD_REQUEST:
             raise verdicts.refused(failure, walk.plan.attempts) from failure
 
-    def _used_up(self, walk: _Walk) -> Exception:
+    def _used_up(self, walk: Walk) -> Exception:
         attempts = walk.plan.attempts
         if self._clock() >= walk.ends_s and attempts and attempts[-1].outcome is Outcome.FIRST_TOKEN_TIMEOUT:
             return verdicts.too_late(attempts, "No first token within the tier's limit")
@@ -190,7 +211,7 @@ class Chain:
         busy = any(a.outcome is Outcome.NO_FREE_SLOT for a in attempts)
         return verdicts.used_up(attempts, retry_after_s=1.0 if busy else self.health.retry_after_s(hosts))
 
-    async def _attempt(self, walk: _Walk, deployment: Deployment) -> Serving:
+    async def _attempt(self, walk: Walk, deployment: Deployment) -> Serving:
         """One deployment: pre-flight, call, first token. Its record is in the plan from the start.
 
         Raises:
@@ -213,7 +234,7 @@ class Chain:
             self._forbid_local(serving.deployment)
         return serving
 
-    async def _gate(self, walk: _Walk, deployment: Deployment, attempt: Attempt, started: float) -> None:
+    async def _gate(self, walk: Walk, deployment: Deployment, attempt: Attempt, started: float) -> None:
         """What keeps a deployment from being called at all: rests, verdicts, slots, the pre-flight."""
         endpoint = self._fleet.endpoint(deployment)
         cooldown = self.health.cooldown(deployment)
@@ -227,19 +248,25 @@ class Chain:
             self._pass_over(attempt, outcome, verdict.detail)
         if not self.health.slot_free(deployment):
             self._pass_over(attempt, Outcome.NO_FREE_SLOT, f"all {deployment.parallel} are taken")
+        if self._fleet.waits_for_another_model(deployment) and self._elsewhere(walk, endpoint.name):
+            self._pass_over(attempt, Outcome.NO_FREE_SLOT, "its host is busy with a model that would have to make room")
         if not await self._fleet.reach(endpoint):
             down = self.health.verdict(endpoint.name)
             self._pass_over(attempt, Outcome.PREFLIGHT_FAILED, down.detail if down else "")
         attempt.connect_ms = (self._clock() - started) * 1000
 
-    async def _send(self, walk: _Walk, deployment: Deployment, attempt: Attempt, started: float) -> Serving:
+    def _elsewhere(self, walk: Walk, host: str) -> bool:
+        """Whether another host is left to try."""
+        return any(self._fleet.endpoint(d).name != host and not self._fleet.is_out(d) for d in walk.remaining)
+
+    async def _send(self, walk: Walk, deployment: Deployment, attempt: Attempt, started: float) -> Serving:
         plan = walk.plan
         try:
             async with asyncio.timeout(max(walk.ends_s - self._clock(), 0.0)):
                 await self.prepare(deployment)
         except TimeoutError:
             self._pass_over(attempt, Outcome.FIRST_TOKEN_TIMEOUT, "the way upstream was not ready yet")
-        call, way = plan.call(deployment), self._ways.of(deployment)
+        call, way = walk.call(deployment), self._ways.of(deployment)
         slot = self.health.take_slot(deployment)
         if slot is None:
             self._pass_over(attempt, Outcome.NO_FREE_SLOT, f"all {deployment.parallel} are taken")
@@ -268,7 +295,7 @@ class Chain:
         self._fleet.first_token(deployment, cold=cold, took_s=took)
         return serving
 
-    async def _first_token(self, walk: _Walk, serving: Serving, *, cold: bool) -> None:
+    async def _first_token(self, walk: Walk, serving: Serving, *, cold: bool) -> None:
         deployment = serving.deployment
         left = max(walk.ends_s - self._clock(), 0.0)
         limit = left
@@ -286,7 +313,7 @@ class Chain:
                 self._fleet.lost(deployment, failure.detail)
             raise
 
-    def _is_cold(self, walk: _Walk, deployment: Deployment) -> bool:
+    def _is_cold(self, walk: Walk, deployment: Deployment) -> bool:
         """Whether a local model must load first, or nobody knows; the first one at a host adds to the tier's limit."""
         if not self._fleet.is_local(deployment) or self._fleet.is_loaded(deployment):
             return False

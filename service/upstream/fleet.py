@@ -12,7 +12,9 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from classifier import Tier
 from service.config import Configuration, Deployment
 from service.upstream.health import Clock, Health
 from service.upstream.host_status import HostStatus, StatusClient, StatusUnavailable
@@ -58,6 +60,7 @@ class Fleet:
         self._tier_of = {d.id: tier for tier, d in configuration.deployments()}
         self.by_id: Mapping[str, Deployment] = {d.id: d for _, d in configuration.deployments()}
         self._endpoints = {d.id: _endpoint(configuration, d) for d in self.by_id.values()}
+        self._at_home = {self._endpoints[d.id].name for d in self.by_id.values() if configuration.is_local(d)}
         self._load_s: dict[str, float] = {}
         self._answered_s: dict[str, float] = {}
         self._sizes: dict[str, tuple[float, Mapping[str, int]]] = {}
@@ -73,8 +76,86 @@ class Fleet:
         return {endpoint.name: endpoint for endpoint in self._endpoints.values()}
 
     def fading(self) -> list[Endpoint]:
-        """Hosts in use whose loaded models are about to be forgotten."""
-        return [e for e in self.endpoints().values() if self._preflight.wants_refresh(e)]
+        """Ollama hosts of the house or in use whose loaded models are about to be forgotten."""
+        return [
+            e for e in self.endpoints().values() if self._preflight.wants_refresh(e, always=e.name in self._at_home)
+        ]
+
+    def hosts(self) -> dict[str, dict[str, Any]]:
+        """What is known of every host, by its name of the configuration.
+
+        Returns:
+            ``reachable`` (True, False, or None: not seen yet), ``loaded`` {model: bytes} or None where unknown,
+            ``busy`` (our requests under way), ``tokens_per_s`` and ``load_s`` as measured, by deployment.
+        """
+        shown: dict[str, dict[str, Any]] = {}
+        speeds = self._health.snapshot()["tokens_per_s"]
+        for d in self.by_id.values():
+            endpoint = self.endpoint(d)
+            status = self._preflight.status(endpoint)
+            down = self._health.verdict(endpoint.name) is not None
+            host = shown.setdefault(
+                d.host, {"reachable": None, "loaded": None, "busy": 0, "tokens_per_s": {}, "load_s": {}}
+            )
+            host["reachable"] = False if down else True if self._preflight.seen(endpoint) else host["reachable"]
+            host["loaded"] = dict(status.loaded) if status and status.loaded is not None else host["loaded"]
+            host["busy"] += self._health.running(d.id)
+            host["tokens_per_s"] |= {d.id: speeds[d.id]} if d.id in speeds else {}
+            host["load_s"] |= {d.id: self._load_s[d.id]} if d.id in self._load_s else {}
+        return shown
+
+    def twin(self, head: Deployment, remaining: Iterable[Deployment]) -> Deployment | None:
+        """Another host's deployment of the same model and tier that could answer right now, or None."""
+        return next(
+            (
+                d
+                for d in remaining
+                if d.model == head.model
+                and self.tier_of(d) is self.tier_of(head)
+                and self.is_local(d) is self.is_local(head)
+                and self.endpoint(d).name != self.endpoint(head).name
+                and not self.is_out(d)
+                and self._health.slot_free(d)
+                and (not self.is_local(d) or self.is_loaded(d))
+            ),
+            None,
+        )
+
+    def tier_of(self, deployment: Deployment) -> Tier:
+        """The tier in whose group ``deployment`` stands."""
+        return self._tier_of[deployment.id]
+
+    def status(self, deployment: Deployment) -> HostStatus | None:
+        """What the host of ``deployment`` has loaded, if that is known."""
+        return self._preflight.status(self.endpoint(deployment))
+
+    def running_beside(self, deployment: Deployment) -> bool:
+        """Whether a request of ours is under way at the same host."""
+        here = self.endpoint(deployment).name
+        return any(self._health.running(d.id) for d in self.by_id.values() if self.endpoint(d).name == here)
+
+    def would_put_out(self, deployment: Deployment) -> bool:
+        """Whether loading the model would put another one out of its host's memory, as far as that is known."""
+        status = self.status(deployment)
+        if status is None or not status.loaded:
+            return False
+        if self._configuration.hosts[deployment.host].memory_gb is None or not self._size_of(
+            self.endpoint(deployment), deployment.model
+        ):
+            return True  # nobody can tell: leave it alone
+        return bool(self._evicted_by(deployment, status))
+
+    def waits_for_another_model(self, deployment: Deployment) -> bool:
+        """Whether the model would first have to wait for a running generation of one that must make room."""
+        if self.is_loaded(deployment) is not False:
+            return False
+        return any(self._health.running(rival) for rival in self._evicted_by(deployment, self.status(deployment)))
+
+    def warmed(self, deployment: Deployment, *, took_s: float) -> None:
+        """A model was loaded, or had its stay prolonged, without a request."""
+        if self.is_loaded(deployment) is False:
+            self._load_s[deployment.id] = took_s
+        self._preflight.forget_status(self.endpoint(deployment))
 
     def is_local(self, deployment: Deployment) -> bool:
         """Whether ``deployment`` stands in the house."""
@@ -124,16 +205,16 @@ class Fleet:
             stand_ins: Those of the plan that were not tried.
         """
         head = remaining[0]
-        if not self.is_local(head) or self._is_out(head):
+        if not self.is_local(head) or self.is_out(head):
             return head  # a cloud keeps its place; one that is out is passed over, and the record says so
         await self._reach([head])
-        if self._is_out(head):
+        if self.is_out(head):
             return head
         group = [d for d in remaining if self.is_local(d) and self._tier_of[d.id] is self._tier_of[head.id]]
         if self.expected_wait_s(head) == 0.0:
             return head
         await self._reach(group)
-        usable = [d for d in group if not self._is_out(d)]
+        usable = [d for d in group if not self.is_out(d)]
         if self._tier_of[head.id] is plan.tier and not self._other_host_usable(plan, head):
             usable += [s for s in stand_ins if self._stands_in(s, head)]
         if not usable:  # another request has just found out that the host is down
@@ -166,11 +247,12 @@ class Fleet:
         await self._sizes_client.close()
 
     async def _count_swap(self, deployment: Deployment, before: HostStatus) -> None:
-        await self._learn_sizes(deployment)
+        await self.learn_sizes(self.endpoint(deployment))
         if self._evicted_by(deployment, before):
             self.swaps[deployment.host] += 1
 
-    def _is_out(self, deployment: Deployment) -> bool:
+    def is_out(self, deployment: Deployment) -> bool:
+        """Whether ``deployment`` rests or its host is remembered as down."""
         held = self._health.cooldown(deployment) or self._health.verdict(self.endpoint(deployment).name)
         return held is not None
 
@@ -182,7 +264,7 @@ class Fleet:
             and self._tier_of[d.id] is plan.tier
             and self.endpoint(d).name != here
             and d.id not in tried_and_failed
-            and not self._is_out(d)
+            and not self.is_out(d)
             for d in plan.deployments
         )
 
@@ -190,12 +272,12 @@ class Fleet:
         return (
             self.endpoint(stand_in).name == self.endpoint(head).name
             and self.is_loaded(stand_in) is True
-            and not self._is_out(stand_in)
+            and not self.is_out(stand_in)
         )
 
     async def _reach(self, deployments: Iterable[Deployment]) -> None:
         """Brings verdicts and loaded models up to date; what fails is remembered as down."""
-        endpoints = {self.endpoint(d).name: self.endpoint(d) for d in deployments if not self._is_out(d)}
+        endpoints = {self.endpoint(d).name: self.endpoint(d) for d in deployments if not self.is_out(d)}
         if len(endpoints) == 1:
             await self.reach(*endpoints.values())
         else:
@@ -233,8 +315,8 @@ class Fleet:
         _, sizes = self._sizes.get(endpoint.name, (0.0, {}))
         return next((size for name, size in sizes.items() if _same_tag(model, name)), 0)
 
-    async def _learn_sizes(self, deployment: Deployment) -> None:
-        endpoint = self.endpoint(deployment)
+    async def learn_sizes(self, endpoint: Endpoint) -> None:
+        """Asks what memory the host's models take, at most once a minute; failing is fine."""
         asked, _ = self._sizes.get(endpoint.name, (None, {}))
         if not endpoint.ollama or (asked is not None and self._clock() - asked < _SIZES_KEPT_S):
             return

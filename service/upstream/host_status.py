@@ -5,8 +5,10 @@ Source: Ollama's API documentation, "List Running Models" and "List Local Models
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
 
 import aiohttp
 import orjson
@@ -25,16 +27,22 @@ class HostStatus:
     Attributes:
         asked_s: When, in seconds of the clock.
         loaded: Bytes by model's name; None where the host does not say (not Ollama's ``/api/ps``, a proxy in between).
+        leaves_s: Seconds from then on after which an unused model leaves the memory, by its name, where the host says.
     """
 
     asked_s: float
     loaded: Mapping[str, int] | None
+    leaves_s: Mapping[str, float] = field(default_factory=dict)
 
     def has_loaded(self, model: str) -> bool | None:
         """Whether ``model`` is loaded; None where unknown."""
         if self.loaded is None:
             return None
         return any(is_same_model(model, name) for name in self.loaded)
+
+    def stays_s(self, model: str) -> float | None:
+        """Seconds for which a loaded ``model`` stays unless it is used; None where unknown or not loaded."""
+        return next((left for name, left in self.leaves_s.items() if is_same_model(model, name)), None)
 
 
 class StatusClient:
@@ -43,13 +51,17 @@ class StatusClient:
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
 
-    async def loaded(self, base: str, key: str | None = None) -> dict[str, int] | None:
-        """Bytes of the loaded models by name, or None where the answer is not Ollama's.
+    async def status(self, base: str, key: str | None = None, *, asked_s: float = 0.0) -> HostStatus:
+        """What the host has loaded.
 
         Raises:
             StatusUnavailable: No HTTP answer came.
         """
-        return await self._sizes(f"{base}/api/ps", key)
+        models = await self._models(f"{base}/api/ps", key)
+        if models is None:
+            return HostStatus(asked_s, None)
+        left = ((_name(m), _left_s(m.get("expires_at"))) for m in models)
+        return HostStatus(asked_s, _sizes(models), {name: s for name, s in left if s is not None})
 
     async def available(self, base: str, key: str | None = None) -> dict[str, int] | None:
         """Bytes on disk of the models that are there by name, or None where the answer is not Ollama's.
@@ -57,19 +69,45 @@ class StatusClient:
         Raises:
             StatusUnavailable: No HTTP answer came.
         """
-        return await self._sizes(f"{base}/api/tags", key)
+        models = await self._models(f"{base}/api/tags", key)
+        return None if models is None else _sizes(models)
+
+    async def warm(self, base: str, model: str, *, context: int, keep_alive: int | str | None, key: str | None) -> None:
+        """Loads ``model``, or has it stay: a generation without a prompt (Ollama, docs/faq, "preload a model").
+
+        Args:
+            context: Tokens; with another number than requests send, Ollama would load the model again for them.
+            keep_alive: As requests send it.
+
+        Raises:
+            StatusUnavailable: The host did not do it; the message says why.
+        """
+        body: dict[str, Any] = {"model": model, "stream": False, "options": {"num_ctx": context}}
+        if keep_alive is not None:
+            body["keep_alive"] = keep_alive
+        try:
+            async with self._opened().post(
+                f"{base}/api/generate", data=orjson.dumps(body), headers=_headers(key), allow_redirects=False
+            ) as response:
+                if response.status != 200:
+                    raise StatusUnavailable(f"/api/generate: HTTP {response.status}")
+                await response.read()
+        except (aiohttp.ClientError, OSError) as error:
+            raise StatusUnavailable(f"/api/generate: {type(error).__name__}: {error}"[:300]) from None
 
     async def close(self) -> None:
         """Closes the connections."""
         if self._session is not None:
             await self._session.close()
 
-    async def _sizes(self, url: str, key: str | None) -> dict[str, int] | None:
+    def _opened(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None), trust_env=True)
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return self._session
+
+    async def _models(self, url: str, key: str | None) -> list[dict[str, Any]] | None:
         try:
-            async with self._session.get(url, headers=headers, allow_redirects=False) as response:
+            async with self._opened().get(url, headers=_headers(key), allow_redirects=False) as response:
                 if response.status != 200:
                     return None
                 body = await response.read()
@@ -83,4 +121,25 @@ class StatusClient:
         models = parsed.get("models") if isinstance(parsed, dict) else None
         if not isinstance(models, list):
             return None
-        return {str(m.get("model") or m.get("name")): int(m.get("size") or 0) for m in models if isinstance(m, dict)}
+        return [m for m in models if isinstance(m, dict)]
+
+
+def _headers(key: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _name(model: Mapping[str, Any]) -> str:
+    return str(model.get("model") or model.get("name"))
+
+
+def _sizes(models: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    return {_name(m): int(m.get("size") or 0) for m in models}
+
+
+def _left_s(moment: object) -> float | None:
+    """Seconds until an ISO time. The host's clock may be off: a model kept for ever still stays long."""
+    try:
+        when = datetime.fromisoformat(str(moment))
+    except ValueError:
+        return None
+    return (when - datetime.now(UTC)).total_seconds() if when.tzinfo is not None else None

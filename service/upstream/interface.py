@@ -94,12 +94,14 @@ class Chunk:
         usage: Tokens by the host, on the chunk that has them.
         served_model: The model's name by the host, on the first chunk that has it.
         system_fingerprint: Passed on where the host sends one.
+        continued_by: Id of the deployment that goes on from here after another one's stream has died.
     """
 
     choices: list[dict[str, Any]] = field(default_factory=list)
     usage: Usage | None = None
     served_model: str | None = None
     system_fingerprint: str | None = None
+    continued_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

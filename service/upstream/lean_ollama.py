@@ -74,7 +74,7 @@ def body_of(call: Call, left_out: Container[str] = ()) -> dict[str, Any]:
     if think is not None:
         body["think"] = think
     if deployment.keep_alive is not None:
-        body["keep_alive"] = _duration(deployment.keep_alive)
+        body["keep_alive"] = duration(deployment.keep_alive)
     if fields.get("logprobs"):
         body["logprobs"] = True
         if fields.get("top_logprobs"):
@@ -244,7 +244,7 @@ def _others(fields: Mapping[str, Any], deployment: Deployment) -> dict[str, Any]
     return others
 
 
-def _duration(text: str) -> int | str:
+def duration(text: str) -> int | str:
     """``keep_alive`` as Ollama reads it: a bare number is seconds only if it is a number."""
     try:
         return int(text)

@@ -27,6 +27,7 @@ class Plan:
             other local host of the group is reachable. Empty for reasoning.
         prompt_tokens: A lower bound of the prompt's tokens, for truncation; None: not checked.
         local_allowed: False for the reasoning tier: checked before each call and on the answer.
+        hedge_allowed: False where no second host may be asked for the same answer (a private request).
         attempts: Filled as the chain goes, aborts included; the caller keeps the reference.
         notes: Why the order differs from the configured one, one sentence each.
     """
@@ -38,5 +39,6 @@ class Plan:
     stand_ins: tuple[Deployment, ...] = ()
     prompt_tokens: int | None = None
     local_allowed: bool = True
+    hedge_allowed: bool = True
     attempts: list[Attempt] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -93,10 +93,14 @@ class Preflight:
         """A request to ``endpoint`` has just brought an answer: as good as a connection."""
         self._connected_s[endpoint.name] = self._answered_s[endpoint.name] = self._clock()
 
-    def wants_refresh(self, endpoint: Endpoint) -> bool:
-        """Whether ``endpoint`` is in use and what it has loaded is about to be forgotten."""
+    def seen(self, endpoint: Endpoint) -> bool:
+        """Whether ``endpoint`` was reached before and has not failed since."""
+        return endpoint.name in self._connected_s
+
+    def wants_refresh(self, endpoint: Endpoint, *, always: bool = False) -> bool:
+        """Whether what ``endpoint`` has loaded is about to be forgotten, and it is in use (or ``always``)."""
         answered = self._answered_s.get(endpoint.name)
-        in_use = answered is not None and self._clock() - answered < IN_USE_S
+        in_use = always or (answered is not None and self._clock() - answered < IN_USE_S)
         return endpoint.ollama and in_use and self._is_old(endpoint)
 
     def forget_status(self, endpoint: Endpoint) -> None:
@@ -175,12 +179,12 @@ class Preflight:
         asked = self._clock()
         try:
             async with asyncio.timeout(self._limits.host_status_ms / 1000):
-                loaded = await self._status.loaded(endpoint.base, endpoint.key)
+                status = await self._status.status(endpoint.base, endpoint.key, asked_s=asked)
         except TimeoutError:
             raise Unreachable(f"connected, but no answer to /api/ps in {self._limits.host_status_ms} ms") from None
         except StatusUnavailable as error:
             raise Unreachable(str(error)) from None
-        self._known[endpoint.name] = HostStatus(asked, loaded)
+        self._known[endpoint.name] = status
 
     async def _connect(self, endpoint: Endpoint, limit: float) -> None:
         addresses = await self._resolve(endpoint.host, limit)

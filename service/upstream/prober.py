@@ -7,11 +7,10 @@ import logging
 
 from service.upstream.fleet import Fleet
 from service.upstream.health import Health
+from service.upstream.preflight import Endpoint
+from service.upstream.warmth import Warmth
 
 log = logging.getLogger("autotier.upstream")
-
-PERIOD_S = 1.0
-"""A host that comes back is used again after this and one pre-flight."""
 
 
 class Prober:
@@ -20,12 +19,14 @@ class Prober:
     Args:
         fleet: Reaches hosts.
         health: Holds.
-        period_s: Seconds between two rounds.
+        warmth: Keeps models loaded, or None.
+        period_s: Seconds between two rounds; a host that comes back is used again after this and one pre-flight.
     """
 
-    def __init__(self, fleet: Fleet, health: Health, *, period_s: float = PERIOD_S) -> None:
+    def __init__(self, fleet: Fleet, health: Health, warmth: Warmth | None = None, *, period_s: float = 1.0) -> None:
         self._fleet = fleet
         self._health = health
+        self._warmth = warmth
         self._period_s = period_s
         self._gone: set[str] = set()
         self._task: asyncio.Task[None] | None = None
@@ -42,15 +43,20 @@ class Prober:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        if self._warmth is not None:
+            await self._warmth.close()
 
     async def round(self) -> None:
-        """One round: held hosts are reached; deployments are freed whose rest is over or whose host was gone."""
+        """One round: what hosts have loaded, who is back, what is kept warm.
+
+        Held hosts are reached; deployments are freed whose rest is over or whose host was gone.
+        """
         endpoints = self._fleet.endpoints()
         half_open, lost = self._hosts_of(self._health.half_open()), self._hosts_of(self._health.lost())
         names = {*self._health.held_hosts(), *half_open.values(), *lost.values()}
         names |= {endpoint.name for endpoint in self._fleet.fading()}
         known = [name for name in names if name in endpoints]
-        reached = await asyncio.gather(*(self._fleet.reach(endpoints[name], afresh=True) for name in known))
+        reached = await asyncio.gather(*(self._look_at(endpoints[name]) for name in known))
         up = {name for name, was_reached in zip(known, reached, strict=True) if was_reached}
         back = up & self._gone
         self._gone = (self._gone | set(known)) - up
@@ -58,6 +64,14 @@ class Prober:
         for deployment_id in free:
             self._health.rested(deployment_id)
         self._health.prober_at_work()
+        if self._warmth is not None:
+            self._warmth.look()
+
+    async def _look_at(self, endpoint: Endpoint) -> bool:
+        if not await self._fleet.reach(endpoint, afresh=True):
+            return False
+        await self._fleet.learn_sizes(endpoint)
+        return True
 
     def _hosts_of(self, deployment_ids: list[str]) -> dict[str, str]:
         by_id = self._fleet.by_id

@@ -7,13 +7,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import NoReturn, Self
+from typing import NoReturn, Protocol, Self
 
 from service.config import Deployment, Limits
 from service.upstream.collect import Tally, has_token
 from service.upstream.health import Clock, Health
 from service.upstream.interface import Attempt, Chunk, Outcome, UpstreamFailure
 from service.upstream.served_as import is_same_model
+
+
+class Stream(Protocol):
+    """What the chain gives for a client that asked for a stream; the words of `Serving` hold."""
+
+    @property
+    def deployment(self) -> Deployment: ...
+
+    @property
+    def attempt(self) -> Attempt: ...
+
+    @property
+    def tally(self) -> Tally: ...
+
+    def __aiter__(self) -> Self: ...
+
+    async def __anext__(self) -> list[Chunk]: ...
+
+    async def aclose(self) -> None: ...
 
 
 class Serving:
