@@ -36,7 +36,7 @@ from service.routing.request import ChatRequest, chat_request
 from service.upstream.collect import Answer
 from service.upstream.interface import Call, Outcome
 from service.upstream.plan import LocalNotAllowed, Plan
-from service.upstream.serving import Serving
+from service.upstream.serving import Stream
 
 log = logging.getLogger("autotier.api")
 
@@ -44,7 +44,7 @@ log = logging.getLogger("autotier.api")
 class ChainProtocol(Protocol):
     """What the gateway needs of ``service.upstream.chain.Chain``."""
 
-    async def open(self, plan: Plan) -> Serving: ...
+    async def open(self, plan: Plan) -> Stream: ...
 
     async def complete(self, plan: Plan) -> Answer: ...
 
@@ -193,6 +193,7 @@ class ChatGateway:
             first_token_s=self.configuration.tiers[decision.tier].first_token_s,
             prompt_tokens=decision.tokens_at_least,
             local_allowed=decision.tier is not Tier.REASONING,
+            hedge_allowed=decision.private is None,
             attempts=exchange.attempts,
             notes=exchange.notes,
         )
@@ -208,7 +209,7 @@ class ChatGateway:
         self.finish(exchange, "answered", 200)
         return Response(body, media_type="application/json", headers=exchange.headers())
 
-    def _streamed(self, serving: Serving, exchange: Exchange, asked: ChatRequest, gone: asyncio.Task[None]) -> Response:
+    def _streamed(self, serving: Stream, exchange: Exchange, asked: ChatRequest, gone: asyncio.Task[None]) -> Response:
         exchange.deployment_id = serving.deployment.id
         exchange.first_token_ms = exchange.elapsed_ms
         envelope = Envelope(exchange.completion_id, int(exchange.created_s), serving.deployment.id, asked.include_usage)

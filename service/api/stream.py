@@ -15,7 +15,7 @@ from service.api.wire import DONE, Envelope, error_event, event, usage_event
 from service.errors import DeadlineExceeded, DeploymentsFailed, RequestError
 from service.upstream.collect import Collector
 from service.upstream.interface import Outcome, UpstreamFailure
-from service.upstream.serving import Serving
+from service.upstream.serving import Stream
 
 LAST_WORD_S = 2.0
 """A stream that is cut may tell why for so long."""
@@ -52,7 +52,7 @@ class EventStream(Response):
 
     def __init__(
         self,
-        serving: Serving,
+        serving: Stream,
         exchange: Exchange,
         envelope: Envelope,
         gone: asyncio.Task[None],
@@ -113,6 +113,7 @@ class EventStream(Response):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
 
     def _take_tally(self) -> None:
+        self._exchange.deployment_id = self._serving.deployment.id  # another one where the answer was continued
         self._exchange.usage = self._serving.tally.usage
         self._exchange.finish_reason = self._serving.tally.finish_reason
 
