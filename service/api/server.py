@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.api.parts import Running
 from service.errors import AutotierError
@@ -21,54 +20,6 @@ log = logging.getLogger("autotier")
 
 AFTER_CUT_S = 3.0
 """For the last words of streams that were cut; then uvicorn cancels what is left."""
-TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-
-
-class TimedProtocol(HttpToolsProtocol):
-    """Closes a connection whose request headers take too long: uvicorn has no such limit, and a client that sends a
-    byte a minute would hold its connection for ever. Between requests uvicorn's own keep-alive limit holds.
-
-    Attributes:
-        header_s: Seconds from the connection, or from the first byte of a later request, to the end of its headers.
-    """
-
-    header_s: float = 10.0
-    _header_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Starts the time of the first request."""
-        super().connection_made(transport)
-        self._start_header_timer()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Ends the time."""
-        self._stop_header_timer()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Starts the time of a later request on the same connection."""
-        if self._header_timer is None and (self.cycle is None or self.cycle.response_complete):
-            self._start_header_timer()
-        super().data_received(data)
-
-    def on_headers_complete(self) -> None:
-        """Ends the time."""
-        self._stop_header_timer()
-        super().on_headers_complete()
-
-    def _start_header_timer(self) -> None:
-        self._header_timer = self.loop.call_later(self.header_s, self._too_slow)
-
-    def _stop_header_timer(self) -> None:
-        timer, self._header_timer = self._header_timer, None
-        if timer is not None:
-            timer.cancel()
-
-    def _too_slow(self) -> None:
-        self._header_timer = None
-        if not self.transport.is_closing():
-            self.transport.write(TOO_SLOW)
-            self.transport.close()
 
 
 class Server(uvicorn.Server):
@@ -136,9 +87,10 @@ class Server(uvicorn.Server):
 
 def serve(app: FastAPI, host: str, port: int, header_s: float) -> None:
     """Serves until a signal. Exits with uvicorn's status if it cannot start."""
-    protocol = type("Protocol", (TimedProtocol,), {"header_s": header_s})
+    from service.api.timed_protocol import timed
+
     config = uvicorn.Config(
-        app, host=host, port=port, http=protocol, log_level="warning", access_log=False, server_header=False,
+        app, host=host, port=port, http=timed(header_s), log_level="warning", access_log=False, server_header=False,
         date_header=False,
     )  # fmt: skip
     server = Server(config, app)

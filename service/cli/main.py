@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("service.cli.init", "Ask for your hosts and write a configuration."),
     "import": ("service.cli.import_", "Turn a LiteLLM configuration into ours."),
     "route": ("service.cli.route", "Say which tier a text would get, and why."),
+    "keys": ("service.cli.keys", "Give, show and take back keys of callers."),
     "log": ("service.cli.log", "Show the newest decisions."),
     "train": ("service.cli.train", "Train the classifier."),
     "evaluate": ("service.cli.evaluate", "Measure a classifier."),

@@ -6,7 +6,6 @@ gives nothing away, and nobody can use what the file holds.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import secrets
@@ -110,6 +109,8 @@ def held(path: Path) -> Iterator[None]:
     Raises:
         ConfigurationError: The folder is not there or not readable.
     """
+    import fcntl  # not on every system, and only the command needs it
+
     try:
         folder = os.open(path.parent, os.O_RDONLY)
     except OSError as error:
@@ -124,6 +125,8 @@ def held(path: Path) -> Iterator[None]:
 def _plain(caller: Caller) -> dict[str, object]:
     shown = caller.model_dump(mode="json", exclude_defaults=True)
     shown["key"] = caller.key.get_secret_value()
+    if caller.limits.model_fields_set:
+        shown["limits"] = caller.limits.model_dump(exclude_unset=True)  # null is said, and another thing than nothing
     return shown
 
 
