@@ -78,11 +78,14 @@ class House:
             self.hosts[name] = self._stack.enter_context(SimulatedHost(spec))
         addresses = {name: host.address for name, host in self.hosts.items()}
         self.file = write_configuration(self.folder, addresses, self._way)
+        self.change(lambda document: document.update(cache={"enabled": False}))  # tests ask the same again and again
         if self._change is not None:
-            document = yaml.safe_load(self.file.read_text())
-            self._change(document)
-            self.file.write_text(yaml.safe_dump(document, sort_keys=False))
-        self.start()
+            self.change(self._change)
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__(None, None, None)  # the hosts would outlive the test
+            raise
         return self
 
     def __exit__(
@@ -130,6 +133,26 @@ class House:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+    def signal(self, number: int) -> None:
+        """A signal to the service."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait(self, limit_s: float = 20.0) -> int:
+        """The service's exit status, once it has ended by itself; `start` starts it again.
+
+        Raises:
+            subprocess.TimeoutExpired: It still runs.
+        """
+        assert self._process is not None
+        return self._process.wait(limit_s)
+
+    def change(self, change: Change) -> None:
+        """Writes a changed configuration; the running service does not know of it yet."""
+        document = yaml.safe_load(self.file.read_text())
+        change(document)
+        self.file.write_text(yaml.safe_dump(document, sort_keys=False))
 
     def log(self) -> str:
         """What the service has written."""
