@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.deep import DEEP_FILES
 from classifier.features import HASHED_SIZE, SCHEMA
 from classifier.policy import Matrix, as_matrix
-from classifier.scorer import Calibration, LinearScorer
+from classifier.scorer import Calibration, LinearScorer, Stack
 from classifier.structure import STRUCTURE_NAMES
 
 WEIGHTS = "weights.npz"
@@ -37,13 +38,16 @@ class Artifact:
     """A loaded artifact.
 
     Attributes:
-        id: Name and the first eight digits of the weights' sha256, as in `x-autotier-artifact`.
+        id: Name and eight digits of a hash over the hashes of its files, as in `x-autotier-artifact`.
         path: Its folder.
         metadata: `metadata.json` as read.
         first: Scorer of the first stage.
         calibration: Calibration of the first stage.
         follow_up: (k,) weights of the continuation gate, its last entry the bias (classifier.conversation).
         matrices: Cost matrices by name, at least `MATRICES`.
+        stack: How both stages are joined; None if the artifact has no second stage.
+        bound: Share of a matrix's greatest cost; where the first stage's expected cost is above it, the second
+            is asked.
     """
 
     id: str
@@ -53,6 +57,8 @@ class Artifact:
     calibration: Calibration
     follow_up: NDArray[np.float64]
     matrices: Mapping[str, Matrix]
+    stack: Stack | None = None
+    bound: float = 0.0
 
 
 def shipped_path() -> Path:
@@ -90,13 +96,17 @@ def load_artifact(path: Path) -> Artifact:
     try:
         with np.load(path / WEIGHTS, allow_pickle=False) as arrays:
             first, calibration, follow_up = _first_stage(arrays)
+            stack = _stack(arrays) if all(name in metadata["files"] for name in DEEP_FILES) else None
         matrices = {str(k): as_matrix(v) for k, v in metadata["matrices"].items()}
     except (KeyError, ValueError, OSError) as error:
         raise ArtifactError(f"{path}: {WEIGHTS} or its matrices cannot be used: {error}") from error
     if missing := [name for name in MATRICES if name not in matrices]:
         raise ArtifactError(f"{path}: {METADATA} lacks the cost matrices {', '.join(missing)}")
-    identity = f"{metadata['name']}-{metadata['files'][WEIGHTS][:8]}"
-    return Artifact(identity, path, metadata, first, calibration, follow_up, matrices)
+    # All files make the id: the same first stage with another second stage is another classifier.
+    digest = hashlib.sha256("".join(metadata["files"][n] for n in sorted(metadata["files"])).encode()).hexdigest()
+    identity = f"{metadata['name']}-{digest[:8]}"
+    bound = float(metadata.get("second_stage_bound", 0.0))
+    return Artifact(identity, path, metadata, first, calibration, follow_up, matrices, stack, bound)
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
@@ -139,6 +149,13 @@ def _first_stage(arrays: Mapping[str, NDArray[Any]]) -> tuple[LinearScorer, Cali
         f64["structure_weights"], arrays["hashed_weights"].astype(np.float32), f64["bias"], f64["mean"], f64["scale"]
     )
     return scorer, Calibration(f64["slope"], f64["offset"]), arrays["follow_up"].astype(np.float64)
+
+
+def _stack(arrays: Mapping[str, NDArray[Any]]) -> Stack:
+    values = arrays["stack"].astype(np.float64)
+    if values.shape != (5,) or not np.isfinite(values).all():
+        raise ValueError("stack is not five finite numbers")
+    return Stack(float(values[0]), float(values[1]), values[2:])
 
 
 def write_artifact(

@@ -18,7 +18,8 @@ from classifier.policy import Matrix, as_matrix
 
 TYPICAL_INPUT = 600
 TYPICAL_OUTPUT = (300, 900, 2_500)
-"""Tokens of a typical answer by tier; that of reasoning counts its hidden thinking, which is billed and waited for."""
+"""Tokens of a typical answer by tier; that of reasoning counts its hidden thinking, which is billed and waited
+for."""
 
 
 @dataclass(frozen=True, slots=True)

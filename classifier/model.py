@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.artifact import Artifact, load_artifact, shipped_path
+from classifier.artifact import Artifact, ArtifactError, load_artifact, shipped_path
 from classifier.conversation import carried_view, continuation
+from classifier.deep import DeepStage, installed, load_deep
 from classifier.explain import Feature, spoken
 from classifier.features import FeatureRow, feature_row
-from classifier.policy import as_matrix, choose
+from classifier.policy import as_matrix, choose, expected_costs
 from classifier.prompt import Messages, PromptView, view_of
 from classifier.tiers import TIERS, Tier
 
@@ -58,15 +59,16 @@ class Classifier:
         stages: Number of stages in use.
     """
 
-    def __init__(self, artifact: Artifact, stages: int = 1) -> None:
+    def __init__(self, artifact: Artifact, deep: DeepStage | None = None) -> None:
         """Serve a loaded artifact.
 
         Args:
             artifact: From `load_artifact`.
-            stages: How many stages may be asked.
+            deep: Its second stage, or None to serve with the first alone.
         """
         self.artifact = artifact
-        self.stages = stages
+        self.deep = deep
+        self.stages = 1 if deep is None else 2
 
     def classify(
         self, messages: str | Messages, *, matrix: str | Sequence[Sequence[float]] | None = None, **request_fields: Any
@@ -94,7 +96,7 @@ class Classifier:
         costs = self._matrix(matrix)
         continues = continuation(view, self.artifact.follow_up)
         row = feature_row(carried_view(view) if continues >= 0.5 else view)
-        vector = self._view_probabilities(view, row, continues)
+        vector, stage = self._both(view, self._view_probabilities(view, row, continues), costs)
         probabilities = {tier: float(p) for tier, p in zip(TIERS, vector, strict=True)}
         tier = choose(probabilities, costs)
         runner_up = max((t for t in TIERS if t is not tier), key=lambda t: probabilities[t])
@@ -107,7 +109,7 @@ class Classifier:
             features,
             view.tokens,
             self.artifact.id,
-            1,
+            stage,
             view.signal,
             continues,
             needed,
@@ -122,14 +124,27 @@ class Classifier:
         Returns:
             (n, 3) in the order of `TIERS`.
         """
-        rows = []
-        for prompt in prompts:
-            view = view_of(prompt)
-            continues = continuation(view, self.artifact.follow_up)
-            rows.append(
-                self._view_probabilities(view, feature_row(carried_view(view) if continues >= 0.5 else view), continues)
-            )
+        rows = [self.view_probabilities(view_of(prompt)) for prompt in prompts]
         return np.array(rows, dtype=np.float64).reshape(len(rows), 3)
+
+    def view_probabilities(self, view: PromptView) -> NDArray[np.float64]:
+        """(3,) probabilities of a view, with the second stage where the artifact's `default` matrix asks for it."""
+        continues = continuation(view, self.artifact.follow_up)
+        row = feature_row(carried_view(view) if continues >= 0.5 else view)
+        first = self._view_probabilities(view, row, continues)
+        return self._both(view, first, self.artifact.matrices["default"])[0]
+
+    def _both(
+        self, view: PromptView, first: NDArray[np.float64], costs: Sequence[Sequence[float]]
+    ) -> tuple[NDArray[np.float64], int]:
+        """Join in the second stage where the first is unsure: (probabilities, last stage asked)."""
+        stack = self.artifact.stack
+        if self.deep is None or stack is None or not view.signal:
+            return first, 1
+        greatest = max(max(row) for row in costs)
+        if expected_costs(first, costs).min() <= self.artifact.bound * greatest:
+            return first, 1
+        return stack.probabilities(first, self.deep.logits(view)), 2
 
     def _matrix(self, matrix: str | Sequence[Sequence[float]] | None) -> Sequence[Sequence[float]]:
         if matrix is None or isinstance(matrix, str):
@@ -159,15 +174,26 @@ def load(path: str | Path | None = None, *, stages: int | None = None) -> Classi
 
     Args:
         path: Artifact folder; None: the champion that comes with the package.
-        stages: 1: the first stage only; 2: with the second; None: all that are installed.
+        stages: 1: the first stage only; 2: with the second; None: all that are installed and in the artifact.
 
     Returns:
         The classifier.
 
     Raises:
-        ArtifactError: The folder cannot be used.
+        ArtifactError: The folder cannot be used, or `stages` is 2 and there is no second stage or its packages
+            are missing.
         ValueError: `stages` is not 1, 2 or None.
     """
     if stages not in (None, 1, 2):
         raise ValueError(f"stages is 1, 2 or None, not {stages!r}")
-    return Classifier(load_artifact(Path(path) if path is not None else shipped_path()))
+    artifact = load_artifact(Path(path) if path is not None else shipped_path())
+    if stages == 1 or (stages is None and (artifact.stack is None or not installed())):
+        return Classifier(artifact)
+    if artifact.stack is None:
+        raise ArtifactError(f"{artifact.path}: has no second stage")
+    if not installed():
+        raise ArtifactError("the second stage needs onnxruntime and tokenizers: install autotier[deep]")
+    try:
+        return Classifier(artifact, load_deep(artifact.path))
+    except (KeyError, ValueError, OSError, RuntimeError) as error:
+        raise ArtifactError(f"{artifact.path}: its second stage cannot be loaded: {error}") from error

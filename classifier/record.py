@@ -26,6 +26,8 @@ class LabelledRequest:
         weight: Weight in training, 1.0 for a row of the base data.
         group: Topic or subject; whole groups are held out in evaluation of team-written rows.
         near: Near group (same topic, other tiers), "" if none.
+        block: What must be held out together (connected near groups and topics), "" if unknown.
+        turn: Of a conversation: `continues`, `changes` (another topic) or `new`; "" if unknown.
         lang: Language code, "" if unknown.
         licence_class: `permissive`, or another word for rows that may only be measured with.
     """
@@ -38,6 +40,8 @@ class LabelledRequest:
     weight: float = 1.0
     group: str = ""
     near: str = ""
+    block: str = ""
+    turn: str = ""
     lang: str = ""
     licence_class: str = "permissive"
 
@@ -78,6 +82,8 @@ def record_from(row: Mapping[str, Any], *, source: str = "") -> LabelledRequest:
         weight=float(row.get("weight", 1.0)),
         group=str(row.get("topic") or row.get("group") or ""),
         near=str(row.get("near") or ""),
+        block=str(row.get("block") or ""),
+        turn=str(row.get("turn") or ""),
         lang=str(row.get("lang") or ""),
         licence_class=str(row.get("licence_class") or "permissive"),
     )

@@ -84,3 +84,22 @@ def softmax(logits: Floats) -> Floats:
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     result: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The join of both stages: softmax(first * log p1 + second * z2 + offset).
+
+    Attributes:
+        first: Weight of the calibrated log-probabilities of the first stage.
+        second: Weight of the log-odds of the second stage.
+        offset: (3,).
+    """
+
+    first: float
+    second: float
+    offset: Floats
+
+    def probabilities(self, first: Floats, second: Floats) -> Floats:
+        """(..., 3) probabilities of the first stage and log-odds of the second to (..., 3) probabilities."""
+        return softmax(self.first * np.log(np.maximum(first, 1e-9)) + self.second * second + self.offset)

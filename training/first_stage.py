@@ -32,6 +32,7 @@ class FirstConfig:
         hashed_gain: Factor on the hashed features before the fit, folded back into the weights.
         structure_gain: The same for structure features.
         real_weight: Total weight of the real prompts relative to the team-written rows.
+        min_rows: Hashed columns that fewer training rows use are left out.
         max_iter: Iterations of the solver.
     """
 
@@ -39,7 +40,8 @@ class FirstConfig:
     hashed_gain: float = 3.0
     structure_gain: float = 0.3
     real_weight: float = 1.0
-    max_iter: int = 300
+    min_rows: int = 2
+    max_iter: int = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,9 @@ def fit_first(data: Encoded, config: FirstConfig, weights: Floats | None = None,
 
     mean, scale = data.structure.mean(axis=0), np.maximum(data.structure.std(axis=0), 1e-3)
     scaled = np.clip((data.structure - mean) / scale, -4, 4) * config.structure_gain
-    design = hstack([csr_matrix(scaled), data.hashed * config.hashed_gain], format="csr")
+    # Columns that no training row uses keep weight 0 and need not pass through the solver.
+    used = np.flatnonzero(np.bincount(data.hashed.indices, minlength=HASHED_SIZE) >= config.min_rows)
+    design = hstack([csr_matrix(scaled), data.hashed[:, used] * config.hashed_gain], format="csr")
     base = source_weights(data, config) if weights is None else weights
     parts, labels, row_weights = [], [], []
     for tier in range(3):
@@ -178,20 +182,27 @@ def fit_first(data: Encoded, config: FirstConfig, weights: Floats | None = None,
         row_weights.append(base[chosen] * data.soft[chosen, tier])
     model = LogisticRegression(C=config.c, max_iter=config.max_iter, random_state=seed)
     model.fit(vstack(parts, format="csr"), np.concatenate(labels), np.concatenate(row_weights))
-    return scorer_from(model, mean, scale, config)
+    return scorer_from(model, mean, scale, config, used)
 
 
-def scorer_from(model: Any, mean: Floats, scale: Floats, config: FirstConfig) -> LinearScorer:
-    """The lean scorer of a fitted `LogisticRegression` on [structure | hashed]."""
+def scorer_from(
+    model: Any, mean: Floats, scale: Floats, config: FirstConfig, used: NDArray[np.intp] | None = None
+) -> LinearScorer:
+    """The lean scorer of a fitted `LogisticRegression` on [structure | hashed].
+
+    Args:
+        model: With `coef_` and `intercept_`.
+        mean: Of the structure features.
+        scale: Of the structure features.
+        config: Settings of the fit.
+        used: Hashed columns that the model saw, in order; None: all.
+    """
     s = mean.size
     weights = np.asarray(model.coef_, dtype=np.float64).T
-    return LinearScorer(
-        weights[:s] * config.structure_gain,
-        (weights[s:] * config.hashed_gain).astype(np.float32),
-        np.asarray(model.intercept_, dtype=np.float64),
-        mean,
-        scale,
-    )
+    hashed = np.zeros((HASHED_SIZE, 3), dtype=np.float32)
+    hashed[slice(None) if used is None else used] = weights[s:] * config.hashed_gain
+    bias = np.asarray(model.intercept_, dtype=np.float64)
+    return LinearScorer(weights[:s] * config.structure_gain, hashed, bias, mean, scale)
 
 
 def logits_of(scorer: LinearScorer, data: Encoded) -> Floats:

@@ -1,8 +1,8 @@
 """Fit of the continuation gate: follow-ups against topic changes.
 
-Positives are the conversations as they were written; negatives are the same conversations with their newest
-ask replaced by the
-first ask of another row, which is a topic change by construction.
+Conversations that say so (`turn`) are taken at their word. Of the others the last turn counts as a follow-up.
+More topic changes
+are made by replacing the newest ask of a conversation with the first ask of another row.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from classifier.record import LabelledRequest
 Floats = NDArray[np.float64]
 
 
-def conversations(rows: Sequence[LabelledRequest]) -> list[Sequence[Mapping[str, Any]]]:
-    """Message lists that end with a user turn and hold an earlier one."""
-    found = []
+def conversations(rows: Sequence[LabelledRequest]) -> list[tuple[Sequence[Mapping[str, Any]], str]]:
+    """(messages, turn) of rows that end with a user turn and hold an earlier one."""
+    found: list[tuple[Sequence[Mapping[str, Any]], str]] = []
     for row in rows:
         if isinstance(row.request, str) or row.request[-1].get("role") != "user":
             continue
         if sum(1 for m in row.request if m.get("role") == "user") > 1:
-            found.append(row.request)
+            found.append((row.request, row.turn))
     return found
 
 
@@ -48,15 +48,17 @@ def fit_gate(rows: Sequence[LabelledRequest], seed: int = 0) -> Floats:
     if not talks or not singles:
         return np.append(np.zeros(len(GATE_NAMES)), 4.0)
     random = np.random.default_rng(seed)
-    features, labels = [], []
-    for talk in talks:
+    features, labels, weights = [], [], []
+    for talk, turn in talks:
         features.append(gate_features(view_of(talk)))
-        labels.append(1)
-        for pick in random.integers(0, len(singles), 2):
-            changed = [*talk[:-1], {"role": "user", "content": singles[int(pick)]}]
-            features.append(gate_features(view_of(changed)))
-            labels.append(0)
-    model = LogisticRegression(C=1.0, max_iter=500, class_weight={0: 0.5, 1: 1.0})
+        labels.append(0 if turn in ("changes", "new") else 1)
+        # A row that says what it is weighs more than one whose last turn is only likely to be a follow-up.
+        weights.append(1.0 if turn else 0.4)
+        changed = [*talk[:-1], {"role": "user", "content": singles[int(random.integers(0, len(singles)))]}]
+        features.append(gate_features(view_of(changed)))
+        labels.append(0)
+        weights.append(0.3)
+    model = LogisticRegression(C=3.0, max_iter=1_000)
     design = np.array(features)
-    model.fit(design[:, :-1], labels)
+    model.fit(design[:, :-1], labels, np.array(weights))
     return np.append(np.asarray(model.coef_[0], dtype=np.float64), float(model.intercept_[0]))

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.record import LabelledRequest
-
 Rows = NDArray[np.intp]
 
 
@@ -46,11 +44,6 @@ def grouped(keys: Sequence[str], folds: int) -> NDArray[np.intp]:
         fold[name] = target
         load[target] += count
     return np.array([fold[k] for k in keys], dtype=np.intp)
-
-
-def topic_key(row: LabelledRequest) -> str:
-    """What must not be torn apart in a team-written set: the near group, else the topic, else the row itself."""
-    return row.near or row.group or row.id
 
 
 def _stable(text: str) -> str:

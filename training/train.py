@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,19 +13,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.artifact import CARD, write_artifact
+from classifier.artifact import CARD, shipped_path, write_artifact
+from classifier.deep import DEEP_FILES
+from classifier.prompt import view_of
 from classifier.record import LabelledRequest
-from classifier.scorer import Calibration, LinearScorer
+from classifier.scorer import Calibration, LinearScorer, Stack
 from training.calibrate import balanced_weights, fit_calibration
+from training.card import card_text
 from training.costs import matrices
 from training.dataset import TrainingData, load_examples, load_training_data
-from training.first_stage import Encoded, FirstConfig, encode, fit_first, logits_of
+from training.deep_base import TOP_FILE, Base, read_base
+from training.deep_train import DeepConfig, export, fit_deep, out_of_source_deep, prepare
+from training.first_stage import Encoded, FirstConfig, encode, fit_first, logits_of, source_weights
 from training.follow_up import fit_gate
 from training.leak import check
 from training.split import grouped
+from training.stack import fit_stack
 
 Floats = NDArray[np.float64]
-CALIBRATION_FOLDS = 5
+OUT_OF_SOURCE = "out_of_source.npz"
+"""Log-odds of every row by models that had not seen its source: what `autotier evaluate` pools."""
+
+SECOND_STAGE_BOUND = 0.002
+"""Expected cost, as a share of the matrix's greatest, above which the second stage is asked (training/LOG.md)."""
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +49,7 @@ class TrainResult:
         shipped_recipe: Whether data and settings are those of the shipped artifact (False without corpora).
         rows: Rows that shaped the weights.
         nearest_example: Highest similarity of a training row to an example.
+        stages: Stages of the artifact.
         notes: Sentences for the user.
     """
 
@@ -42,12 +57,13 @@ class TrainResult:
     shipped_recipe: bool
     rows: int
     nearest_example: float
+    stages: int
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FirstStage:
-    """A fitted and calibrated first stage with its out-of-source log-odds on the training rows, (n, 3)."""
+    """A fitted and calibrated first stage with its out-of-source log-odds, (n, 3)."""
 
     scorer: LinearScorer
     calibration: Calibration
@@ -61,9 +77,12 @@ def run(
     data: Path | None = None,
     seed: int = 0,
     from_scratch: bool = False,
+    deep: bool | None = None,
     name: str = "champion",
     config: FirstConfig | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    deep_config: DeepConfig | None = None,
+    base: Base | None = None,
+    say: Say = lambda _: None,
 ) -> TrainResult:
     """Train and write an artifact.
 
@@ -72,11 +91,13 @@ def run(
         corpora: Folder with `labelled.jsonl.gz`; None: team-written base data only.
         data: Folder of the base data; None: the one that comes with the package.
         seed: Of everything random.
-        from_scratch: Fit without the shipped champion as prior. The learning loop's warm start is not part of
-            this version, so
-            every run is from scratch; the flag is recorded.
+        from_scratch: Fit without the shipped champion as prior. The learning loop's warm start is not part of this
+            version, so every run is from scratch; the flag is recorded.
+        deep: Train the second stage too; None: if torch and onnx are installed.
         name: Name of the artifact.
         config: Settings of the first stage.
+        deep_config: Settings of the second.
+        base: Encoder that the second stage starts from; None: the one that ships.
         say: Called with one line per step.
 
     Returns:
@@ -94,51 +115,119 @@ def run(
     )
     found = check(rows.trainable, load_examples(data))
     say(f"leak check: nearest example has similarity {found.similarity:.2f}")
+    every = rows.trainable + rows.measuring
+    trainable = np.arange(len(every)) < len(rows.trainable)
     gate = fit_gate(rows.base, seed)
-    first = train_first(rows.trainable, gate, settings, seed)
+    encoded = encode(every, gate)
+    first = train_first(encoded, fold_keys(every), trainable, settings, seed)
+    say("first stage fitted and calibrated out of source")
     arrays = arrays_of(first, gate)
-    metadata = describe(rows, settings, seed, found.similarity, from_scratch)
+    second = None
     out.mkdir(parents=True, exist_ok=True)
+    wanted = _second_stage_possible() if deep is None else deep
+    if wanted:
+        task = SecondTask(every, encoded, trainable, first, settings, deep_config or DeepConfig(), seed)
+        second, stack = train_second(task, base or read_base(shipped_path()), out, say)
+        arrays["stack"] = np.array([stack.first, stack.second, *stack.offset])
+    write_out_of_source(out / OUT_OF_SOURCE, every, first.out_of_source, second)
+    metadata = describe(
+        rows, settings, (deep_config or DeepConfig()) if wanted else None, seed, found.similarity, from_scratch
+    )
     (out / CARD).write_text(card_text(name, metadata), encoding="utf-8")
-    write_artifact(out, name, arrays, metadata)
-    notes = () if corpora else ("trained without --corpora: this is not the shipped artifact",)
-    return TrainResult(out, corpora is not None, len(rows.trainable), found.similarity, notes)
+    write_artifact(out, name, arrays, metadata, extra=(*DEEP_FILES, OUT_OF_SOURCE) if wanted else (OUT_OF_SOURCE,))
+    return TrainResult(
+        out,
+        corpora is not None and wanted,
+        len(rows.trainable),
+        found.similarity,
+        2 if wanted else 1,
+        notes_of(corpora, wanted),
+    )
+
+
+def notes_of(corpora: Path | None, deep: bool) -> tuple[str, ...]:
+    """What a user must know about a run that is not the shipped recipe."""
+    notes = []
+    if corpora is None:
+        notes.append("trained without --corpora: this is not the shipped artifact")
+    if not deep:
+        notes.append("trained without a second stage (it needs torch and onnx): this is not the shipped artifact")
+    return tuple(notes)
+
+
+def _second_stage_possible() -> bool:
+    return TOP_FILE.is_file() and all(importlib.util.find_spec(name) for name in ("torch", "onnx", "tokenizers"))
 
 
 def fold_keys(rows: Sequence[LabelledRequest]) -> list[str]:
-    """What is held out together: the source of a real row; the near group or topic of a team-written one."""
-    return [r.source if r.source != "written" else f"written/{r.near or r.group or r.id}" for r in rows]
+    """What is held out together: the source of a real row; the block (near group and topic) of a team-written one."""
+    return [r.source if r.source != "written" else f"written/{r.block or r.near or r.group or r.id}" for r in rows]
 
 
-def train_first(rows: Sequence[LabelledRequest], gate: Floats, config: FirstConfig, seed: int) -> FirstStage:
+def train_first(
+    encoded: Encoded, keys: Sequence[str], trainable: NDArray[np.bool_], config: FirstConfig, seed: int
+) -> FirstStage:
     """Fit the first stage and calibrate it on predictions out of source.
 
     Args:
-        rows: Training rows.
-        gate: Weights of the continuation gate.
+        encoded: All rows.
+        keys: What is held out together.
+        trainable: (n,) rows that may train; the others are only predicted.
         config: Settings.
         seed: Of the solver.
 
     Returns:
         The stage.
     """
-    encoded = encode(rows, gate)
-    out = out_of_source_logits(encoded, fold_keys(rows), config, seed)
-    calibration = fit_calibration(out, encoded.soft, calibration_weights(encoded))
-    return FirstStage(fit_first(encoded, config, seed=seed), calibration, out)
-
-
-def out_of_source_logits(
-    encoded: Encoded, keys: Sequence[str], config: FirstConfig, seed: int, folds: int = CALIBRATION_FOLDS
-) -> Floats:
-    """(n, 3) log-odds of each row by a model that saw neither its source nor, if team-written, its topic."""
-    fold = grouped(keys, folds)
+    fold = grouped(keys, DeepConfig().folds)
     out = np.zeros((len(keys), 3))
-    for k in range(folds):
-        scorer = fit_first(encoded.take(np.flatnonzero(fold != k)), config, seed=seed)
+    for k in range(DeepConfig().folds):
+        scorer = fit_first(encoded.take(np.flatnonzero((fold != k) & trainable)), config, seed=seed)
         test = np.flatnonzero(fold == k)
         out[test] = logits_of(scorer, encoded.take(test))
-    return out
+    rows = np.flatnonzero(trainable)
+    calibration = fit_calibration(out[rows], encoded.soft[rows], calibration_weights(encoded.take(rows)))
+    return FirstStage(fit_first(encoded.take(rows), config, seed=seed), calibration, out)
+
+
+@dataclass(frozen=True, slots=True)
+class SecondTask:
+    """What the second stage is trained with: all rows, which of them may train, the first stage, settings, seed."""
+
+    every: Sequence[LabelledRequest]
+    encoded: Encoded
+    trainable: NDArray[np.bool_]
+    first: FirstStage
+    config: FirstConfig
+    deep_config: DeepConfig
+    seed: int
+
+
+def train_second(task: SecondTask, encoder: Base, out: Path, say: Say) -> tuple[Floats, Stack]:
+    """Fine-tune, export and join the second stage.
+
+    Args:
+        task: Rows and settings.
+        encoder: What it starts from.
+        out: Artifact folder.
+        say: Called with one line per step.
+
+    Returns:
+        ((n, 3) out-of-source log-odds of the second stage, the join of both stages).
+    """
+    rows = np.flatnonzero(task.trainable)
+    known = task.encoded.take(rows)
+    weights = np.zeros(len(task.every))
+    weights[rows] = source_weights(known, task.config)
+    views = [view_of(r.request) for r in task.every]
+    data = prepare(encoder, views, task.encoded.soft, weights, task.deep_config)
+    say("lower layers remembered")
+    keys = fold_keys(task.every)
+    second = out_of_source_deep(encoder, data, keys, task.trainable, task.deep_config, task.seed, say)
+    export(encoder, fit_deep(encoder, data, rows, task.deep_config, task.seed), out)
+    say("second stage fitted on all rows")
+    probabilities = task.first.calibration.probabilities(task.first.out_of_source[rows])
+    return second, fit_stack(probabilities, second[rows], known.soft, calibration_weights(known))
 
 
 def calibration_weights(encoded: Encoded) -> Floats:
@@ -165,17 +254,36 @@ def arrays_of(first: FirstStage, gate: Floats) -> dict[str, NDArray[Any]]:
     }
 
 
+def row_key(row: LabelledRequest) -> str:
+    """Name of a row in `OUT_OF_SOURCE`: a hash, because ids of other people's sets are not ours to publish."""
+    return hashlib.sha256(f"{row.source}/{row.id}".encode()).hexdigest()[:16]
+
+
+def write_out_of_source(path: Path, rows: Sequence[LabelledRequest], first: Floats, second: Floats | None) -> None:
+    """Keep the out-of-source log-odds of both stages beside the model."""
+    arrays = {"keys": np.array([row_key(r) for r in rows]), "first": first.astype(np.float32)}
+    if second is not None:
+        arrays["second"] = second.astype(np.float32)
+    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]  # numpy types the keyword allow_pickle only
+
+
 def describe(
-    rows: TrainingData, config: FirstConfig, seed: int, similarity: float, from_scratch: bool
+    rows: TrainingData,
+    config: FirstConfig,
+    deep_config: DeepConfig | None,
+    seed: int,
+    similarity: float,
+    from_scratch: bool,
 ) -> dict[str, Any]:
     """Metadata of a run."""
-    import scipy
-    import sklearn
-
+    deep = deep_config is not None
+    packages = ("numpy", "scipy", "sklearn", *(("torch", "onnx", "tokenizers") if deep else ()))
+    versions = {p: str(importlib.import_module(p).__version__) for p in packages}
     return {
         "matrices": {k: [list(r) for r in m] for k, m in matrices().items()},
-        "matrices_from": "configs/two-macs.yaml, formula in training/costs.py",
-        "stages": 1,
+        "matrices_from": "configs/two-macs.yaml, formula in classifier/costs.py",
+        "stages": 2 if deep else 1,
+        "second_stage_bound": SECOND_STAGE_BOUND,
         "trained_on": {
             "team_written": len(rows.base),
             "real": len(rows.real),
@@ -183,33 +291,9 @@ def describe(
         },
         "data_sha256": dict(sorted(rows.hashes.items())),
         "settings": asdict(config),
+        "second_stage_settings": asdict(deep_config) if deep_config is not None else None,
         "seed": seed,
         "from_scratch": from_scratch,
         "nearest_example_jaccard": round(similarity, 4),
-        "libraries": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "scipy": scipy.__version__,
-            "scikit-learn": sklearn.__version__,
-        },
+        "libraries": {"python": platform.python_version(), **versions},
     }
-
-
-def card_text(name: str, metadata: Mapping[str, Any]) -> str:
-    """The model card of an artifact."""
-    trained = metadata["trained_on"]
-    sources = trained["sources"]
-    lines = (
-        f"# Model card: {name}",
-        "",
-        "Tier classifier of autotier: probabilities of `lightweight`, `coding`, `reasoning`.",
-        "",
-        f"- Trained on {trained['team_written']} requests written by a language model for this project",
-        f"  (data/README.md) and {trained['real']} real prompts of {len(sources)} public sources with permissive",
-        "  licences; the labels are a language model's readings.",
-        f"- Sources: {', '.join(sources) or 'none'}.",
-        "- Nearest example of the design in the training data (Jaccard of character 5-grams): "
-        f"{metadata['nearest_example_jaccard']}.",
-        "- Weak where words do not show the difficulty; see training/LOG.md and `autotier evaluate`.",
-    )
-    return "\n".join(lines) + "\n"
