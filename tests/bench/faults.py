@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,6 +33,7 @@ from tests.bench.workloads import PROMPTS
 
 CELL_S = 100.0
 FOLLOWING = 5
+KNOWN_S = 3.0
 FLAPPING_S = 20.0
 FLAPPING_PAUSE_S = 0.4
 HUNG_STREAM_S = 8
@@ -44,16 +45,37 @@ ROOMY = {
 }
 """The demo's hosts with both models in the MacBook's memory: the fail-over is measured, not a load."""
 
-CELLS: dict[str, tuple[str, Mapping[str, HostSpec], Mapping[str, str]]] = {
-    "none": ("no fault", ROOMY, {}),
-    "refused": ("Mini off (refused)", ROOMY, {"mini": "down"}),
-    "black-hole": ("Mini asleep (black hole)", ROOMY, {"mini": "black-hole"}),
-    "hang": ("Mini accepts and hangs", ROOMY, {"mini": "hang"}),
-    "500": ("Mini answers 500", ROOMY, {"mini": "500"}),
-    "flapping": ("Mini 2 s up, 2 s down", ROOMY, {"mini": "flapping:s=2"}),
-    "both-off": ("both Macs off (refused)", ROOMY, {"mini": "down", "macbook": "down"}),
-    "both-asleep": ("both Macs asleep (black hole)", ROOMY, {"mini": "black-hole", "macbook": "black-hole"}),
-    "swap": ("Mini off, MacBook holds the coder only (2 s to load the 8B)", HOSTS, {"mini": "down"}),
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One situation.
+
+    Attributes:
+        words: In the README's table.
+        faults: By host.
+        age_s: How long the fault has been there when the first request comes, in seconds. The last answer before it
+            was good; at 0 s nobody can know of the fault yet.
+        specs: The hosts.
+    """
+
+    words: str
+    faults: Mapping[str, str]
+    age_s: float = KNOWN_S
+    specs: Mapping[str, HostSpec] = field(default_factory=lambda: ROOMY)
+
+
+CELLS: dict[str, Cell] = {
+    "none": Cell("no fault", {}),
+    "refused": Cell("Mini off (refused)", {"mini": "down"}),
+    "black-hole": Cell("Mini asleep (black hole)", {"mini": "black-hole"}),
+    "black-hole-now": Cell("Mini falls asleep between two requests", {"mini": "black-hole"}, 0.0),
+    "hang": Cell("Mini accepts and hangs", {"mini": "hang"}),
+    "hang-now": Cell("Mini begins to hang between two requests", {"mini": "hang"}, 0.0),
+    "500": Cell("Mini answers 500", {"mini": "500"}),
+    "flapping": Cell("Mini 2 s up, 2 s down", {"mini": "flapping:s=2"}, 0.0),
+    "both-off": Cell("both Macs off (refused)", {"mini": "down", "macbook": "down"}),
+    "both-asleep": Cell("both Macs asleep (black hole)", {"mini": "black-hole", "macbook": "black-hole"}),
+    "swap": Cell("Mini off, MacBook holds the coder only (2 s to load the 8B)", {"mini": "down"}, specs=HOSTS),
 }
 
 
@@ -206,8 +228,9 @@ def served_by(stream: bytes) -> str:
 async def _cell(subject: Subject, hosts: Mapping[str, SimulatedHost], name: str) -> dict[str, Any]:
     """One cell: a request while all is well, then the fault, then requests while it lasts."""
     await _first_token(subject, 1, CELL_S)
-    for host, fault in CELLS[name][2].items():
+    for host, fault in CELLS[name].faults.items():
         await hosts[host].aset_fault(fault)
+    await asyncio.sleep(CELLS[name].age_s)
     end = time.monotonic() + (FLAPPING_S if name == "flapping" else CELL_S)
     asked: list[dict[str, Any]] = []
     while (left := end - time.monotonic()) > 0.5:
@@ -242,7 +265,7 @@ async def _contender(name: str) -> dict[str, Any]:
                 for host in hosts.values():
                     await asyncio.to_thread(host.start)
                 addresses = {key: host.address for key, host in hosts.items()}
-                for cell in (key for key, value in CELLS.items() if value[1] is specs):
+                for cell in (key for key, value in CELLS.items() if value.specs is specs):
                     for host in hosts.values():
                         await host.areset()
                     await subject.fresh(addresses, folder)
@@ -258,6 +281,6 @@ async def run(names: tuple[str, ...] = tuple(CONTENDERS)) -> dict[str, Any]:
     """Measures, and gives the results as JSON: at most 100 s a cell, all contenders at once."""
     found = await asyncio.gather(*(_contender(name) for name in names))
     return {
-        "cells": {name: value[0] for name, value in CELLS.items()},
+        "cells": {name: value.words for name, value in CELLS.items()},
         "contenders": dict(zip(names, found, strict=True)),
     }

@@ -20,7 +20,7 @@ from typing import Any
 from service.demo.hosts import SimulatedHost
 from tests.bench.contenders import ALL, Contender
 from tests.bench.generator import Connection, request_bytes
-from tests.bench.machine import Cores, core_time, cores, cpu_s, pin, prefer
+from tests.bench.machine import Cores, core_time, cores, cpu_s, pin, preferred
 from tests.bench.processes import Running, clean_environment
 from tests.bench.workloads import HOSTS, PROMPTS, Target
 
@@ -73,6 +73,7 @@ class Loads:
         self._number = 10_000
         self.answers = 0
         self.failed = 0
+        self.said = ""
 
     async def nothing(self) -> None:
         """An idle service."""
@@ -86,7 +87,7 @@ class Loads:
         """One prompt of 1 MB after the other, until cancelled."""
         while True:
             self._number += 1
-            await self._ask("openai", _long_prompt(self._number), {"max_tokens": 16})
+            await self._ask("openai", _long_prompt(self._number), {"max_tokens": 1})
 
     async def _stream(self, target: Target) -> None:
         while True:
@@ -102,12 +103,14 @@ class Loads:
         finally:
             connection.close()
         self.answers += 1
-        self.failed += reply.status != 200 or b"simulated" not in reply.body
+        if reply.status != 200 or b"simulated" not in reply.body:
+            self.failed += 1
+            self.said = f"HTTP {reply.status}: {bytes(reply.body[:600]).decode('utf-8', 'replace')}"
 
 
 async def _under(load: Load, loads: Loads, running: Running, seconds: float, where: Cores) -> dict[str, Any]:
     """Probes while a load runs."""
-    loads.answers = loads.failed = 0
+    loads.answers, loads.failed, loads.said = 0, 0, ""
     task = asyncio.create_task(load())
     await asyncio.sleep(0.5)
     other, cpu = core_time(where.other), cpu_s(running.pid)
@@ -115,6 +118,7 @@ async def _under(load: Load, loads: Loads, running: Running, seconds: float, whe
     found |= {
         "answers": loads.answers,
         "failed": loads.failed,
+        "said": loads.said,
         "service_cpu_s": round(cpu_s(running.pid) - cpu, 2),
         "other_core_busy": round(core_time(where.other).busy_since(other), 2),
     }
@@ -129,11 +133,10 @@ async def run(scale: float = 1.0) -> dict[str, Any]:
     """Measures, and gives the results as JSON."""
     where = cores()
     pin(where.other)
-    preferred = prefer()
-    targets: tuple[Target, ...] = ("openai", "ollama")
-    specs = {target: replace(HOSTS[target], token_ms=TOKEN_MS) for target in targets}
+    specs = {target: replace(spec, token_ms=TOKEN_MS) for target, spec in HOSTS.items()}
     results: dict[str, Any] = {}
     with ExitStack() as stack:
+        first = stack.enter_context(preferred())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="autotier-bench-")))
         hosts: dict[Target, SimulatedHost] = {
             target: stack.enter_context(SimulatedHost(spec)) for target, spec in specs.items()
@@ -158,4 +161,4 @@ async def run(scale: float = 1.0) -> dict[str, Any]:
                 print(f"{name}: {results[name]['under']}", flush=True)
             finally:
                 running.stop()
-    return {"pinned": where.pinned, "preferred": preferred, "contenders": results}
+    return {"pinned": where.pinned, "preferred": first, "contenders": results}

@@ -20,7 +20,7 @@ from service.demo.hosts import SimulatedHost
 from tests.bench.contenders import ALL, Contender
 from tests.bench.generator import Connection, Reply, request_bytes
 from tests.bench.installs import Skipped
-from tests.bench.machine import Cores, core_time, cores, cpu_s, pin, prefer, rss_mb, verdict
+from tests.bench.machine import Cores, core_time, cores, cpu_s, pin, preferred, rss_mb, verdict
 from tests.bench.processes import NotStarted, Running
 from tests.bench.workloads import HOSTS, TIER_OF, WORKLOADS, Target, Workload
 
@@ -174,20 +174,20 @@ async def run(scale: float = 1.0, names: tuple[str, ...] = tuple(ALL)) -> dict[s
     """
     where = cores()
     pin(where.other)
-    preferred = prefer()
     with ExitStack() as stack:
+        first = stack.enter_context(preferred())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="autotier-bench-")))
         hosts = {target: stack.enter_context(SimulatedHost(spec)) for target, spec in HOSTS.items()}
         addresses = {target: host.address for target, host in hosts.items()}
-        bench = Bench(where, tuple(host.pid for host in hosts.values()), preferred, {})
+        bench = Bench(where, tuple(host.pid for host in hosts.values()), first, {})
         lanes = await _start(tuple(dict.fromkeys(("forwarder", *names))), addresses, folder, bench, stack)
         for turn in range(ROUNDS):
             await _turn(lanes, turn, scale, bench)
         return {
             "pinned": where.pinned,
-            "preferred": preferred,
+            "preferred": first,
             "skipped": bench.skipped,
-            "contenders": {lane.contender.name: _public(lane, preferred) for lane in lanes},
+            "contenders": {lane.contender.name: _public(lane, first) for lane in lanes},
         }
 
 

@@ -84,6 +84,14 @@ WORKLOADS = (
 )
 
 
+_LIKE_SEED: dict[Target, dict[str, Any]] = {
+    "ollama": {"tokens_per_s": 27},
+    "openai": {"tokens_per_s": 45},
+    "paced": {"tokens_per_s": 100, "prices": {"input_per_mtok": 1.10, "output_per_mtok": 4.40}},
+}
+"""Speeds and prices of the shipped configuration: the costs of an error, and with them the tiers, are its own."""
+
+
 def write_service_configuration(folder: Path, addresses: Mapping[Target, str], way: str) -> Path:
     """Our configuration: each tier has one deployment, its host of `HOSTS`.
 
@@ -109,6 +117,7 @@ def write_service_configuration(folder: Path, addresses: Mapping[Target, str], w
                     "provider": "ollama" if local else "openai",
                     "model": OLLAMA_MODEL if local else CLOUD_MODEL,
                     "context": 8192 if local else 1_047_576,
+                    **_LIKE_SEED[target],
                 }
             ]
             if target in addresses
