@@ -59,7 +59,7 @@ def every_attempt_recorded(seen: Seen) -> str | None:
         return "no attempt in the record"
     if [a["order"] for a in seen.attempts] != list(range(len(seen.attempts))):
         return "attempts are missing in between"
-    sent = {name: 0 for name in seen.chats}
+    sent = dict.fromkeys(seen.chats, 0)
     for attempt in seen.attempts:
         if attempt["way"] is not None and attempt["outcome"] != "connect":
             sent[HOST_OF[attempt["deployment_id"]]] += 1

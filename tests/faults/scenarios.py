@@ -227,7 +227,7 @@ IN_THE_MATRIX: dict[str, Scenario] = {
     "Mini hangs, MacBook 500, cloud 429": _several(
         {"mini": "hang", "macbook": "500", "cloud1": "429:retry_after=1"}, "lightweight", 503
     ),
-    "every host refused, coding": _several({h: "down" for h in HOSTS}, "coding", 503),
+    "every host refused, coding": _several(dict.fromkeys(HOSTS, "down"), "coding", 503),
     "both clouds refused, reasoning": _several({"cloud1": "down", "cloud2": "down"}, "reasoning", 503),
     "both clouds 500, reasoning": _several({"cloud1": "500", "cloud2": "500"}, "reasoning", 503),
     "Mini flapping": flapping,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.cells import HOSTS, shortened, short_cut
+from tests.faults.cells import HOSTS, short_cut, shortened
 from tests.faults.play import play
 from tests.faults.rules import violations
 from tests.house import House
