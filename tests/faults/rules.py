@@ -42,9 +42,7 @@ def first_token_in_time(seen: Seen) -> str | None:
         limit = FIRST_TOKEN_S["reasoning"]
     # A whole answer that died had tokens: the limit stood still meanwhile.
     limit += LIMITS["between_tokens_s"] if seen.cell.case.dies else 0.0
-    return (
-        f"{took:.1f} s to the first token or the error, allowed are {limit:.1f} s" if took > limit + SLACK_S else None
-    )
+    return f"{took:.1f} s to the first token or the error, limit {limit:.1f} s" if took > limit + SLACK_S else None
 
 
 def nothing_after_the_cap(seen: Seen) -> str | None:

@@ -318,11 +318,9 @@ def continued(house: House) -> Story:
         house,
         reply,
         None if reply.continued_by == ["lightweight-macbook"] else f"the stream says {reply.continued_by}",
-        None if last.get("role") == "assistant" and reply.text.startswith(last["content"]) else "no prefix was sent",
+        None if last.get("role") == "assistant" and reply.text.startswith(last["content"]) else "no prefix sent",
         None if record["deployment_id"] == "lightweight-macbook" else f"recorded is {record['deployment_id']}",
-        None
-        if any("continues after" in n for n in record["decision"]["order_notes"])
-        else "the record does not say so",
+        None if any("continues after" in n for n in record["decision"]["order_notes"]) else "not in the record",
     )
 
 

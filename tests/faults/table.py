@@ -31,12 +31,12 @@ def _head(played: Sequence[Played], commit: str, day: str, machine: str) -> Iter
     yield ""
     yield f"Made by `make faults` on {day}, commit {commit}, {machine}. Do not edit."
     yield ""
-    yield "Every row is one request through the whole service in front of simulated hosts; those before the place in the"
-    yield "chain are off. Limits are shortened (tests/faults/cells.py): 2.5, 3 and 2 s to the first token per tier where"
-    yield "the product has 30, 120 and 180 s, and so on in proportion. Times are seconds at the client; for an answer that"
-    yield "was not streamed the first token is the serving host's. A `→` leads to the next deployment of the chain."
+    yield "Every row is one request through the whole service in front of simulated hosts; those before the place in"
+    yield "the chain are off. Limits are shortened (tests/faults/cells.py): 2.5, 3 and 2 s to the first token per tier"
+    yield "where the product has 30, 120 and 180 s, and so on in proportion. Times are seconds at the client; of an"
+    yield "answer that was not streamed the first token is the serving host's. A `→` leads to the next deployment."
     yield ""
-    yield "| way upstream | cells | answered | error before the first token | error event in the stream | rules broken |"
+    yield "| way upstream | cells | answered | error before the first token | error event in a stream | rules broken |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: |"
     for p in played:
         done = sum(seen.reply.done for seen in p.cells)
