@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("service.cli.serve", "Run the service."),
     "demo": ("service.cli.demo", "Run the service in front of simulated hosts and show its decisions."),
     "init": ("service.cli.init", "Ask for your hosts and write a configuration."),
+    "doctor": ("service.cli.doctor", "Examine hosts, keys, store and classifier; each failure with its fix."),
     "import": ("service.cli.import_", "Turn a LiteLLM configuration into ours."),
     "route": ("service.cli.route", "Say which tier a text would get, and why."),
     "keys": ("service.cli.keys", "Give, show and take back keys of callers."),
@@ -52,7 +53,10 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; errors of ours are one line and exit 2."""
     try:
-        cli.main(args=list(arguments) if arguments is not None else None, prog_name="autotier", standalone_mode=False)
+        given = list(arguments) if arguments is not None else None
+        status = cli.main(args=given, prog_name="autotier", standalone_mode=False)
+        if isinstance(status, int) and status:  # what a command gave to `Context.exit`
+            sys.exit(status)
     except AutotierError as error:
         click.echo(f"autotier: {error}", err=True)
         sys.exit(2)

@@ -102,7 +102,7 @@ def probe(address: str, *, details: bool = True) -> HostReport:
             address, problem="something answers there that is not Ollama; check the port (Ollama's is 11434)"
         )
     except OSError as error:
-        return HostReport(address, problem=_explained(address, error))
+        return HostReport(address, problem=explained(address, error))
     return HostReport(address, version, models)
 
 
@@ -151,7 +151,7 @@ def _ask(address: str, method: str, path: str, body: dict[str, Any] | None = Non
     return answer
 
 
-def _explained(address: str, error: OSError) -> str:
+def explained(address: str, error: OSError) -> str:
     """A sentence for a connection that failed."""
     name = urlsplit(address).hostname or ""
     if isinstance(error, socket.gaierror):

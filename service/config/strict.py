@@ -18,6 +18,7 @@ def _url(address: str) -> str:
     try:
         parts = urlsplit(address)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        (parts.hostname or "").encode("idna")  # an empty or too long label breaks the resolver, not the connection
     except ValueError:
         usable = False
     if not usable:

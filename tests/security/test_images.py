@@ -11,7 +11,10 @@ import pytest
 
 from tests.house import House
 
-PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5E"
+    "rkJggg=="
+)
 
 
 class Bait(http.server.ThreadingHTTPServer):
@@ -35,8 +38,6 @@ class _Asked(http.server.BaseHTTPRequestHandler):
         assert isinstance(self.server, Bait)
         self.server.asked.append(self.path)
         self.send_error(404)
-
-    do_HEAD = do_GET
 
     def log_message(self, format: str, *args: object) -> None:
         pass

@@ -40,7 +40,7 @@ def talkative(request: pytest.FixtureRequest) -> Iterator[House]:
     def change(document: dict[str, Any]) -> None:
         document["callers"] = [{"name": "anna", "key": f"sha256:{sha256(ADMIN.encode()).hexdigest()}", "admin": True}]
         document["limits"] = {"cooldown_s": 0.05, "remember_failed_s": 0.05}
-        document["store"]["prompts"] = request.param == "auto" and "features" or "none"
+        document["store"]["prompts"] = "features" if request.param == "auto" else "none"
         for host in document["hosts"].values():
             if host.get("key"):
                 host["key"] = CLOUD
