@@ -46,6 +46,7 @@ class House:
         change: Changes the configuration's document before the service starts.
         hosts: Specs that replace the demo's.
         flags: More of the command line of ``serve``.
+        environment: More of the service's environment.
 
     Attributes:
         hosts: The simulated hosts by name.
@@ -60,9 +61,11 @@ class House:
         change: Change | None = None,
         hosts: Mapping[str, HostSpec] | None = None,
         flags: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._way = way
         self._flags = flags
+        self._environment = dict(environment or {})
         self._change = change
         self._specs = {**FAST, **(hosts or {})}
         self._stack = ExitStack()
@@ -94,13 +97,16 @@ class House:
         self.stop()
         self._stack.close()
 
-    def start(self) -> None:
+    def start(self, port: int | None = None) -> None:
         """Starts the service and waits until it is ready.
+
+        Args:
+            port: Where; None: a free one.
 
         Raises:
             RuntimeError: It ended or was not ready in time; the message holds its log.
         """
-        port = free_port()
+        port = port or free_port()
         self.base = f"http://127.0.0.1:{port}"
         environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
         with (self.folder / "service.log").open("ab") as log:
@@ -108,7 +114,7 @@ class House:
                 [sys.executable, "-m", "service.cli", "serve", "-c", str(self.file), "--port", str(port), *self._flags],
                 stdout=log,
                 stderr=log,
-                env=environment,
+                env={**environment, **self._environment},
             )
         deadline = time.monotonic() + START_LIMIT_S
         while time.monotonic() < deadline:
@@ -196,10 +202,10 @@ class House:
         body = {"model": model, "messages": [{"role": "user", "content": text}], **fields}
         return self.post("/v1/chat/completions", body, headers=dict(headers or {}))
 
-    def decision(self, decision_id: str) -> dict[str, Any]:
+    def decision(self, decision_id: str, **options: Any) -> dict[str, Any]:
         """The record of a decision, once it is there."""
         for _ in range(100):
-            answer = self.get(f"/v1/decisions/{decision_id}")
+            answer = self.get(f"/v1/decisions/{decision_id}", **options)
             if answer.status_code == 200:
                 record: dict[str, Any] = answer.json()
                 return record

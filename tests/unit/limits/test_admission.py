@@ -67,7 +67,7 @@ async def test_the_estimate_is_held_until_the_answer_tells() -> None:
     await first.claim(Estimate(800, 0))
     await second.enter()
 
-    with pytest.raises(TooManyRequests, match="800 are used") as refused:
+    with pytest.raises(TooManyRequests, match="801 are used") as refused:
         await second.claim(Estimate(800, 0))
     await house.ended(second, Used())
     await house.ended(first, Used(100))
