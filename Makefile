@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test lint bench install pins faults clean
+.PHONY: help demo test lint bench install pins faults faults-break clean
 
 help:  ## Show the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -23,6 +23,12 @@ lint: install  ## Style, types, architecture
 
 bench: install  ## Speed and memory beside peers; writes bench-results/
 	$(BIN)/python -m tests.bench $(ARGS)
+
+faults: install  ## The fault matrix over both ways upstream; writes tests/faults/TABLE.md
+	$(BIN)/python -m tests.faults $(ARGS)
+
+faults-break: install  ## Breaks each rule of the matrix in a copy, which its test must notice
+	$(BIN)/python -m tests.faults.breaks $(ARGS)
 
 install: $(STAMP)  ## The environment, from pins with hashes
 

@@ -69,10 +69,20 @@ def from_status(status: int, headers: Mapping[str, str], body: bytes, *, key: st
 
 def from_connection(error: Exception, *, key: str | None = None) -> UpstreamFailure:
     """The failure behind a connection that broke or was not made before the headers came."""
-    said = cleaned(f"{type(error).__name__}: {error}", key)
+    said = cleaned(f"{type(error).__name__}: {_words(error)}", key)
     if isinstance(error, aiohttp.ClientResponseError) and not isinstance(error, aiohttp.ClientHttpProxyError):
         return UpstreamFailure(Outcome.GARBAGE, f"not HTTP: {said}")
     return UpstreamFailure(Outcome.CONNECT, said)
+
+
+def _words(error: Exception) -> str:
+    """An error without the address that aiohttp names in it: clients may see it."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return str(error.certificate_error)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        reason = error.os_error
+        return reason.strerror if isinstance(reason.strerror, str) else type(reason).__name__
+    return str(error)
 
 
 def cut(reason: str = "the stream ended without its end") -> UpstreamFailure:

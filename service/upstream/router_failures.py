@@ -40,7 +40,7 @@ def from_exception(error: Exception, watch: WireWatch, *, key: str | None) -> Up
         return UpstreamFailure(Outcome.CONTEXT, said, status=status)
     response = getattr(error, "response", None)
     if name in _NO_CONNECTION and not getattr(response, "content", b""):
-        return UpstreamFailure(Outcome.CONNECT, said)
+        return UpstreamFailure(Outcome.CONNECT, cleaned(f"{said} {_cause(error)}".strip(), key))
     if status is None:
         return UpstreamFailure(Outcome.SERVER_ERROR, f"{name}: {said}"[:500])
     failure = from_status(int(status), {}, f'{{"error": {{"message": "{_quoted(said)}"}}}}'.encode(), key=key)
@@ -56,6 +56,15 @@ def ended_early(watch: WireWatch, *, key: str | None) -> UpstreamFailure | None:
     if not watch.received:
         return UpstreamFailure(Outcome.EMPTY, "a 200 without a body", status=watch.status)
     return UpstreamFailure(Outcome.CUT, watch.broken or "the stream ended without its end", status=watch.status)
+
+
+def _cause(error: BaseException) -> str:
+    """What lies under litellm's "Connection error.": the certificate, the name, the reset. Empty where nothing does."""
+    deepest: BaseException | None = None
+    below = error.__cause__ or error.__context__
+    while below is not None and below is not deepest:
+        deepest, below = below, below.__cause__ or below.__context__
+    return "" if deepest is None or str(deepest) in str(error) else f"{type(deepest).__name__}: {deepest}"
 
 
 def _first_line(text: str) -> str:

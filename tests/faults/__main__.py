@@ -11,25 +11,41 @@ import argparse
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 
+from service.demo.hosts import HostSpec
 from tests.faults.cells import HOSTS, Cell, all_cells, shortened
 from tests.faults.play import Seen, play
 from tests.faults.rules import violations
 from tests.faults.scenarios import IN_A_HOUSE_OF_ITS_OWN, IN_THE_MATRIX, SPECIAL_HOSTS, Story, special, tell
 from tests.faults.table import Played, table
-from tests.house import House
+from tests.house import Change, House
 
 TABLE = Path(__file__).with_name("TABLE.md")
 WAYS = ("auto", "router")
 
 
+_STARTING = Lock()
+
+
+@contextmanager
+def started(way: str, change: Change, hosts: Mapping[str, HostSpec]) -> Iterator[House]:
+    """A house; one starts at a time, since each takes seconds of all processors for litellm's import."""
+    with ExitStack() as stack:
+        with _STARTING:
+            house = stack.enter_context(House(way=way, change=change, hosts=hosts))
+        yield house
+
+
 def play_cells(way: str, cells: list[Cell]) -> list[Seen]:
     """One house, these cells one after the other. A cell with a violation is played once more: machines hiccup."""
     seen = []
-    with House(way=way, change=shortened, hosts=HOSTS) as house:
+    with started(way, shortened, HOSTS) as house:
         for number, cell in enumerate(cells):
             one = play(house, cell)
             if violations(one):
@@ -44,9 +60,9 @@ def play_cells(way: str, cells: list[Cell]) -> list[Seen]:
 def play_stories(way: str) -> list[tuple[str, Story]]:
     """The scenarios, in the matrix's house and in one of their own."""
     stories = []
-    with House(way=way, change=shortened, hosts=HOSTS) as house:
+    with started(way, shortened, HOSTS) as house:
         stories += [(name, tell(house, scenario)) for name, scenario in IN_THE_MATRIX.items()]
-    with House(way=way, change=special, hosts=SPECIAL_HOSTS) as house:
+    with started(way, special, SPECIAL_HOSTS) as house:
         stories += [(name, tell(house, scenario)) for name, scenario in IN_A_HOUSE_OF_ITS_OWN.items()]
     return stories
 

@@ -18,9 +18,6 @@ from service.upstream.interface import Call, Chunk, Outcome, UpstreamFailure
 from service.upstream.lean_ollama import body_of
 from service.upstream.router_way import RouterWay
 
-# litellm reads deprecated attributes of its own pydantic models on every stream; nothing of ours warns.
-pytestmark = pytest.mark.filterwarnings("ignore:Accessing the 'model_:DeprecationWarning")
-
 ROOT = Path(__file__).parents[3]
 MESSAGES = [{"role": "user", "content": "What is a closure?"}]
 

@@ -72,10 +72,6 @@ async def chain(
     await made.close()
 
 
-# litellm reads deprecated attributes of its own pydantic models on every stream.
-pytestmark = pytest.mark.filterwarnings("ignore:Accessing the 'model_:DeprecationWarning")
-
-
 @pytest.mark.parametrize("fault", [*BEFORE_THE_FIRST_TOKEN, *AFTER_IT])
 async def test_whole_answer_comes_from_the_next(chain: Chain, mini: SimulatedHost, fault: str) -> None:
     """A client that did not ask for a stream gets a whole answer, whatever the Mini does."""

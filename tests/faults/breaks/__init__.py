@@ -1,0 +1,1 @@
+"""One patch per rule of the fault matrix that breaks it, and a test that must then fail."""
