@@ -16,7 +16,7 @@ from starlette.responses import Response
 from service.api import admin, chat, decisions, feedback, health, models
 from service.api.gateway import error_response
 from service.api.parts import Leases, Running
-from service.errors import InvalidRequest, RequestError
+from service.errors import AutotierError, InvalidRequest, RequestError
 
 log = logging.getLogger("autotier.api")
 
@@ -36,15 +36,21 @@ class _Plain(RequestError):
 def create_app(opener: Opener) -> FastAPI:
     """The application over the service that ``opener`` gives for its lifetime, as ``app.state.running``.
 
+    What keeps it from starting is ``app.state.failed``, None otherwise.
+
     Args:
         opener: Opens the service and closes it (``service.bootstrap.opener``).
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with opener() as running:
-            app.state.running = running
-            yield
+        try:
+            async with opener() as running:
+                app.state.running = running
+                yield
+        except AutotierError as error:
+            app.state.failed = error
+            raise
 
     app = FastAPI(
         title="autotier",
@@ -54,6 +60,7 @@ def create_app(opener: Opener) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    app.state.failed = None
     app.add_middleware(Leases)
     for module in (chat, models, feedback, decisions, health, admin):
         app.include_router(module.router)

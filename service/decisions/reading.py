@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, select
+from sqlalchemy import Connection, RowMapping, Select, func, select
 
 from classifier import Tier
 from service.decisions.records import DecisionFilter, DecisionRecord, FeedbackRecord, HoldRecord
@@ -33,6 +33,13 @@ def newest(connection: Connection, wanted: DecisionFilter) -> list[DecisionRecor
         if value is not None:
             query = query.where(decisions.c[name] == value)
     return _with_attempts(connection, connection.execute(query).mappings().all())
+
+
+def cost_by_caller(connection: Connection, since_s: float) -> dict[str, float]:
+    """US dollars of each caller's requests from a time on; callers without any are left out."""
+    spent = func.sum(decisions.c.cost_usd)
+    query = select(decisions.c.caller, spent).where(decisions.c.created_s >= since_s).group_by(decisions.c.caller)
+    return {caller: float(usd) for caller, usd in connection.execute(query.having(spent > 0))}
 
 
 def page_of_decisions(connection: Connection, after: str) -> list[DecisionRecord]:

@@ -156,6 +156,11 @@ class DecisionStore:
         with self._reading() as connection:
             return reading.newest(connection, wanted or DecisionFilter())
 
+    def spent(self, since_s: float) -> dict[str, float]:
+        """US dollars by caller from a time (Unix seconds) on; callers who spent nothing are left out."""
+        with self._reading() as connection:
+            return reading.cost_by_caller(connection, since_s)
+
     def hold(self, key: str) -> HoldRecord | None:
         """The hold of a conversation, or None."""
         with self._reading() as connection:

@@ -126,10 +126,15 @@ def test_tokens_are_held_before_and_corrected_after(house: House) -> None:
 
 
 def test_a_day_has_so_many_dollars(house: House) -> None:
-    """When the next request might go beyond, it waits for tomorrow."""
+    """When the next request might go beyond, it waits for tomorrow; a restart is no new day."""
     answers = [house.ask(f"Prove number {n}", "reasoning", headers=bearer("poor"), max_tokens=1000) for n in range(2)]
 
-    assert [answer.status_code for answer in answers] == [200, 429]
+    recorded(house, answers[1].headers["x-autotier-decision"])
+    house.stop()
+    house.start()
+    answers.append(house.ask("Prove another", "reasoning", headers=bearer("poor"), max_tokens=1000))
+
+    assert [answer.status_code for answer in answers] == [200, 429, 429]
     assert "US dollars a day" in answers[1].json()["error"]["message"]
     assert int(answers[1].headers["retry-after"]) <= 86_400
     assert recorded(house, answers[1].headers["x-autotier-decision"])["decision"]["limit"] == "spend"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.house import FAST, House
 
@@ -194,3 +197,18 @@ def test_reloading_needs_the_admin_right(house: House) -> None:
     assert without.status_code == 401
     assert with_right.status_code == 200
     assert house.ask(MUTEX).status_code == 200
+
+
+def test_a_service_that_cannot_start_says_why_in_one_line(house: House) -> None:
+    """What a file names is checked at the start as at a reload: one line on the terminal, exit status 2."""
+    document = yaml.safe_load(house.file.read_text())
+    document["classifier"] = {"artifact": "no-such-folder"}
+    file = house.folder / "bad.yaml"
+    file.write_text(yaml.safe_dump(document))
+
+    command = [sys.executable, "-m", "service.cli", "serve", "-c", str(file), "--port", "0", "--log-level", "warning"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "classifier.artifact" in done.stderr

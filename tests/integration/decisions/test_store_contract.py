@@ -111,6 +111,17 @@ def test_recent_is_newest_first_filtered_and_without_prompts(store: DecisionStor
     assert store.recent(DecisionFilter(since_s=None))[2].messages is None
 
 
+def test_spend_is_summed_by_caller_from_a_time_on(store: DecisionStore, decision: Factory) -> None:
+    """Earlier requests and callers who spent nothing are left out."""
+    early = decision(cost_usd=1.0)
+    late = [decision(caller=c, cost_usd=usd) for c, usd in (("anna", 0.25), ("anna", 0.5), ("bert", 0.0))]
+    store.write(Batch.of([early, *late]))
+
+    spent = store.spent(late[0].created_s)
+
+    assert spent == {"anna": 0.75}
+
+
 def test_the_same_feedback_again_changes_nothing(store: DecisionStore, decision: Factory) -> None:
     """Feedback is idempotent per caller and decision; what it repeats of what holds is not stored again."""
     record = decision()
