@@ -1,0 +1,386 @@
+"""Between decision and chain: a kept answer, somebody else's call under way, or a call whose answer is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import orjson
+
+from service.api.exchange import CacheUse, Exchange
+from service.cache.answers import AnswerCache, Found
+from service.cache.eligible import Bypass, is_keepable, request_bypass
+from service.cache.entry import Entry
+from service.cache.flight import Flight, Flights, NotOpened, Reader
+from service.cache.key import Key, NotCanonical, Question, key_of
+from service.config import Configuration, Deployment
+from service.errors import RequestError
+from service.routing.decision import Reason, RouteDecision
+from service.routing.fields import ANSWER_LIMITS, changes_answer
+from service.routing.request import ChatRequest
+from service.upstream.collect import Answer, Collector, Tally
+from service.upstream.interface import Attempt, Chunk, Outcome, UpstreamFailure, Usage
+from service.upstream.plan import Plan
+from service.upstream.serving import Stream
+
+log = logging.getLogger("autotier.cache")
+
+_POLL_S = 0.25
+
+
+class Sender(Protocol):
+    """What makes and walks the plan of a request that nobody has answered yet."""
+
+    async def open(self, plan: Plan) -> Stream: ...
+
+    async def complete(self, plan: Plan) -> Answer: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a flight opens with.
+
+    Attributes:
+        stream: The stream under way, or None where the whole answer came at once.
+        deployment: What serves at its beginning.
+        attempts: Of the call.
+    """
+
+    stream: Stream | None
+    deployment: Deployment
+    attempts: list[Attempt]
+
+
+class CachedReplies:
+    """Answers requests of one configuration, from the cache where that is allowed.
+
+    Args:
+        configuration: The running configuration.
+        cache: Kept answers; None: switched off.
+        sender: The chain.
+    """
+
+    def __init__(self, configuration: Configuration, cache: AnswerCache | None, sender: Sender) -> None:
+        self._configuration = configuration
+        self.cache = cache
+        self._sender = sender
+        self._flights: Flights[Head, list[Chunk]] = Flights()
+        self._texts: dict[str, str] = {}
+        self._groups = {name: f"group:{group}" for group, names in configuration.cache.groups.items() for name in names}
+
+    async def reply(
+        self, asked: ChatRequest, exchange: Exchange, planned: Callable[[], Awaitable[Plan]]
+    ) -> Stream | Answer:
+        """A stream whose first token is there, or the whole answer for a client that asked for no stream.
+
+        Args:
+            asked: The request.
+            exchange: Its decision is made; gets what the cache did.
+            planned: Takes a place at work and makes the plan; called only where something is sent.
+
+        Raises:
+            RequestError: As ``planned`` and the chain do.
+        """
+        assert exchange.decision is not None
+        key = self._key(asked, exchange.decision, exchange)
+        if self.cache is None or key is None:
+            plan = await planned()
+            return await (self._sender.open(plan) if asked.stream else self._sender.complete(plan))
+        exchange.cache.key = self.cache.place(key)
+        refresh = asked.cache == "refresh" or exchange.decision.is_regeneration
+        while True:
+            if not refresh:
+                found = await self.cache.find(key)
+                if found is not None and (kept := self._kept(found, exchange)) is not None:
+                    return kept if asked.stream else kept.answer()
+            reader = None if refresh else self._flights.join(exchange.cache.key)
+            exchange.cache.status = "refresh" if refresh else "miss" if reader is None else "shared"
+            leads = reader is None
+            if reader is None:
+                reader = self._lead(key, asked, exchange, planned)
+            try:
+                return await self._read(reader, asked, exchange)
+            except NotOpened as error:
+                if leads and isinstance(error.__cause__, RequestError):
+                    raise error.__cause__ from None
+            except UpstreamFailure:
+                pass  # somebody else's stream died; this client has seen nothing of it
+
+    async def _read(self, reader: Reader[Head, list[Chunk]], asked: ChatRequest, exchange: Exchange) -> Stream | Answer:
+        shared = _Shared(reader, exchange)
+        try:
+            shared.head = await reader.opened()
+            if asked.stream:
+                return shared
+            answer = await shared.answer()
+        except BaseException:
+            await shared.aclose()
+            raise
+        await shared.aclose()
+        return answer
+
+    def _kept(self, found: Found, exchange: Exchange, status: str = "") -> _Kept | None:
+        entry = found.entry
+        assert exchange.decision is not None
+        serving = (*exchange.decision.chain, *exchange.decision.stand_ins)
+        deployment = next((d for d in serving if d.id == entry.deployment_id), None)
+        if deployment is None:
+            return None
+        exchange.cache = CacheUse(
+            status=status or f"hit-{found.kind}",
+            key=found.key,
+            age_s=found.age_s,
+            similarity=found.similarity if found.kind == "semantic" else None,
+            saved_usd=entry.cost_usd,
+            saved_ms=entry.took_ms,
+            source=entry.decision_id,
+        )
+        return _Kept(entry, deployment)
+
+    def _lead(
+        self, key: Key, asked: ChatRequest, exchange: Exchange, planned: Callable[[], Awaitable[Plan]]
+    ) -> Reader[Head, list[Chunk]]:
+        place = exchange.cache.key
+        assert place is not None
+        assert self.cache is not None
+        answers = self.cache.answers
+
+        async def work(flight: Flight[Head, list[Chunk]]) -> None:
+            if exchange.cache.status == "miss":
+                kept = await self._elsewhere(key, exchange)
+                if kept is not None:
+                    flight.opened(Head(None, kept.deployment, exchange.attempts))
+                    flight.add(kept.chunks())
+                    return
+            try:
+                await call(flight)
+            except BaseException:
+                answers.give(place)
+                raise
+
+        async def call(flight: Flight[Head, list[Chunk]]) -> None:
+            try:
+                plan = await planned()
+            except RequestError as error:  # the caller's own limits: no reason for anybody else
+                raise NotOpened from error
+            if not asked.stream:
+                answer = await self._sender.complete(plan)
+                flight.opened(Head(None, answer.deployment, plan.attempts))
+                flight.add(chunks_of(answer.choices, answer.usage, answer.system_fingerprint))
+                return
+            stream = await self._sender.open(plan)
+            try:
+                flight.opened(Head(stream, stream.deployment, plan.attempts))
+                async for batch in stream:
+                    flight.add(batch)
+            finally:
+                await stream.aclose()
+
+        async def after(flight: Flight[Head, list[Chunk]]) -> None:
+            try:
+                if exchange.cache.source is None:
+                    await self._keep(key, flight, exchange)
+            finally:
+                answers.give(place)
+
+        return self._flights.lead(place, work, after)
+
+    async def _elsewhere(self, key: Key, exchange: Exchange) -> _Kept | None:
+        """The answer that another replica is being given now; None where it is this one's turn to ask."""
+        cache, decision = self.cache, exchange.decision
+        assert cache is not None
+        assert decision is not None
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._configuration.tiers[decision.tier].first_token_s
+        while not await cache.answers.take(cache.place(key)) and loop.time() < until:
+            await asyncio.sleep(_POLL_S)
+            found = await cache.find(key)
+            if found is not None:
+                return self._kept(found, exchange, "shared")
+        return None
+
+    async def _keep(self, key: Key, flight: Flight[Head, list[Chunk]], exchange: Exchange) -> None:
+        head = flight.head
+        assert head is not None
+        assert self.cache is not None
+        if head.stream is not None and head.stream.deployment.id != head.deployment.id:
+            return  # two models' words in one answer
+        collector, tally = Collector(), Tally()
+        for chunk in (chunk for batch in flight.batches for chunk in batch):
+            collector.add(chunk)
+            tally.add(chunk)
+        choices = collector.choices()
+        if not is_keepable(choices):
+            return
+        entry = Entry(
+            exact=key.exact,
+            scope=key.scope,
+            deployment_id=head.deployment.id,
+            decision_id=exchange.id,
+            created_s=exchange.created_s,
+            took_ms=exchange.elapsed_ms,
+            cost_usd=sum(attempt.cost_usd for attempt in head.attempts),
+            choices=choices,
+            usage=(tally.usage.prompt_tokens, tally.usage.completion_tokens) if tally.usage else None,
+            fingerprint=tally.system_fingerprint,
+        )
+        await self.cache.keep(key, entry)
+
+    def _key(self, asked: ChatRequest, decision: RouteDecision, exchange: Exchange) -> Key | None:
+        """The request's key, or None where it goes past the cache, for the reason that the exchange gets."""
+        if self.cache is None:
+            return None
+        fields = {k: v for k, v in asked.body.items() if k != "messages" and changes_answer(k, v)}
+        bypass = self._bypass(asked, decision, fields)
+        if bypass is None:
+            limit = next((fields.pop(name) for name in ANSWER_LIMITS[::-1] if name in fields), None)
+            fields.pop(ANSWER_LIMITS[0], None)
+            serving = tuple(self._text(d) for d in (*decision.chain, *decision.stand_ins))
+            owner = self._groups.get(asked.caller.name, f"caller:{asked.caller.name}")
+            try:
+                return key_of(
+                    Question(owner, str(decision.tier), serving, asked.messages, {**fields, "answer_limit": limit})
+                )
+            except NotCanonical:
+                bypass = Bypass.ATTACHMENT
+        exchange.cache.status = f"bypass:{bypass}"
+        return None
+
+    def _bypass(self, asked: ChatRequest, decision: RouteDecision, fields: Mapping[str, Any]) -> Bypass | None:
+        settings = self._configuration.cache
+        if asked.cache == "bypass":
+            return Bypass.ASKED
+        if decision.private is not None:
+            return Bypass.PRIVATE
+        if decision.reason is Reason.DEGRADED:
+            return Bypass.DEGRADED
+        if decision.reason is Reason.EXPERIMENT:
+            return Bypass.EXPERIMENT
+        if decision.tier not in settings.tiers:
+            return Bypass.TIER
+        sent = {**fields, "temperature": asked.body.get("temperature")}
+        return request_bypass(asked.messages, sent, max_temperature=settings.max_temperature)
+
+    def _text(self, deployment: Deployment) -> str:
+        """All that is configured about a deployment and changes its answers."""
+        text = self._texts.get(deployment.id)
+        if text is None:
+            shown = deployment.model_dump(mode="json", include={"id", "provider", "model", "context", "think", "add"})
+            shown["address"] = self._configuration.address_of(deployment)
+            text = self._texts[deployment.id] = orjson.dumps(shown, option=orjson.OPT_SORT_KEYS).decode()
+        return text
+
+
+def chunks_of(choices: list[dict[str, Any]], usage: Usage | None, fingerprint: str | None) -> list[Chunk]:
+    """A whole answer as the chunks of a stream: everything at once, as it is there at once."""
+    deltas = []
+    for choice in choices:
+        message = {k: v for k, v in choice["message"].items() if v is not None}
+        if "tool_calls" in message:
+            message["tool_calls"] = [{"index": i, **call} for i, call in enumerate(message["tool_calls"])]
+        begun: dict[str, Any] = {"index": choice["index"], "delta": message, "finish_reason": None}
+        if choice.get("logprobs"):
+            begun["logprobs"] = choice["logprobs"]
+        deltas.append(begun)
+    ends = [{"index": c["index"], "delta": {}, "finish_reason": c["finish_reason"]} for c in choices]
+    return [Chunk(deltas, system_fingerprint=fingerprint), Chunk(ends), Chunk(usage=usage)]
+
+
+class _Kept:
+    """A kept answer as a `Stream`."""
+
+    def __init__(self, entry: Entry, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.attempt = Attempt(0, deployment.id, Outcome.ANSWERED)
+        self.tally = Tally()
+        self._entry = entry
+        self._batches = iter([self.chunks()])
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> list[Chunk]:
+        batch = next(self._batches, None)
+        if batch is None:
+            raise StopAsyncIteration
+        for chunk in batch:
+            self.tally.add(chunk)
+        return batch
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+    def chunks(self) -> list[Chunk]:
+        """All of it."""
+        entry = self._entry
+        return chunks_of(entry.choices, Usage(*entry.usage) if entry.usage else None, entry.fingerprint)
+
+    def answer(self) -> Answer:
+        """The whole answer."""
+        entry = self._entry
+        usage = Usage(*entry.usage) if entry.usage else None
+        return Answer(self.deployment, self.attempt, entry.choices, usage, entry.fingerprint)
+
+
+class _Shared:
+    """One request's view of a flight as a `Stream`. Who reads first carries the attempts, and with them the costs."""
+
+    def __init__(self, reader: Reader[Head, list[Chunk]], exchange: Exchange) -> None:
+        self.tally = Tally()
+        self.head: Head | None = None
+        self._reader = reader
+        self._exchange = exchange
+
+    @property
+    def deployment(self) -> Deployment:
+        """What serves now."""
+        assert self.head is not None  # set before anybody reads
+        return self.head.stream.deployment if self.head.stream is not None else self.head.deployment
+
+    @property
+    def attempt(self) -> Attempt:
+        """Of the deployment that serves now."""
+        assert self.head is not None
+        attempts = self.head.attempts
+        return attempts[-1] if attempts else Attempt(0, self.head.deployment.id, Outcome.ANSWERED)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> list[Chunk]:
+        batch = await anext(self._reader)
+        for chunk in batch:
+            self.tally.add(chunk)
+        return batch
+
+    async def answer(self) -> Answer:
+        """The whole answer.
+
+        Raises:
+            UpstreamFailure: The stream died.
+        """
+        collector = Collector()
+        async for batch in self:
+            for chunk in batch:
+                collector.add(chunk)
+        tally = self.tally
+        return Answer(self.deployment, self.attempt, collector.choices(), tally.usage, tally.system_fingerprint)
+
+    async def aclose(self) -> None:
+        """Leaves the flight; the last one out ends it."""
+        flight, reader, exchange = self._reader.flight, self._reader, self._exchange
+        carries = reader.carries and not flight.settled
+        stays = len(flight.readers) > 1 and not flight.is_over
+        await reader.aclose()
+        if not carries:
+            return
+        if self.head is not None:
+            exchange.attempts = self.head.attempts
+        if stays:  # the next reader carries on: what comes from here is in its record
+            exchange.attempts = [copy.copy(attempt) for attempt in exchange.attempts]
+        else:
+            flight.settled = True

@@ -1,0 +1,1 @@
+"""What makes two requests interchangeable, and where their answers are kept. README.md has the rules."""
