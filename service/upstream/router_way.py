@@ -106,7 +106,9 @@ class RouterWay:
         return await asyncio.shield(self._loading)  # a request that leaves does not end it for the others
 
     async def _load(self) -> _Litellm:
-        return await asyncio.to_thread(_import_and_build, self._configuration)
+        loaded = await asyncio.to_thread(_import_and_build, self._configuration)
+        _send_through(loaded.client)
+        return loaded
 
     def _raise_if_broken(self, watch: WireWatch, call: Call) -> None:
         failure = from_watch(watch, key=call.key)
@@ -181,6 +183,21 @@ async def _warm(router: Any, configuration: Configuration) -> None:
             pass
 
 
+def _send_through(client: Any) -> None:
+    """Makes ``client`` the one that litellm's OpenAI clients send through: a global of the process.
+
+    At a reload the Router before is still at work, and its HTTP client is closed after its last request. So the kept
+    OpenAI clients go in the same step of the event loop: one that a request made in between would outlive its HTTP
+    client.
+    """
+    import litellm
+
+    litellm.aclient_session = client.client
+    cached = getattr(litellm, "in_memory_llm_clients_cache", None)
+    if cached is not None:
+        cached.flush_cache()
+
+
 def _import_and_build(configuration: Configuration) -> _Litellm:
     """Runs in a thread. Sets what keeps litellm off the network and quiet, then builds the Router."""
     # Before the first import: it fetches a cost map from the network otherwise, three tries, 7 s where blocked.
@@ -194,11 +211,7 @@ def _import_and_build(configuration: Configuration) -> _Litellm:
     litellm.telemetry = False
     litellm.suppress_debug_info = True  # it prints to the terminal
     litellm.drop_params = False
-    cached = getattr(litellm, "in_memory_llm_clients_cache", None)
-    if cached is not None:
-        cached.flush_cache()  # OpenAI clients over the HTTP client of a Router before this one, which is closed
     client = AsyncHTTPHandler(timeout=LONGEST_S, event_hooks={"response": [on_response]}, follow_redirects=False)
-    litellm.aclient_session = client.client  # what its OpenAI client sends through
     router = litellm.Router(
         model_list=model_list(configuration),
         num_retries=0,
