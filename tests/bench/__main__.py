@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import Callable, Coroutine
+from types import FrameType
 from typing import Any
 
 from tests.bench import faults, loop_lag, peers, soak, tables
@@ -41,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     """Runs what was asked for; each result lies in ``bench-results/NAME.json``."""
     given = _arguments(sys.argv[1:] if argv is None else argv)
     RESULTS.mkdir(exist_ok=True)
+    signal.signal(signal.SIGTERM, _ended)
     for name in given.names or ([] if given.write else list(BENCHES)):
         print(f"== {name}", flush=True)
         result = {"facts": facts(), **_run(BENCHES[name](given))}
@@ -50,6 +53,11 @@ def main(argv: list[str] | None = None) -> int:
     if given.write:
         tables.write_readme()
     return 0
+
+
+def _ended(number: int, frame: FrameType | None) -> None:
+    """SIGTERM ends as an error does: what was started is stopped on the way out."""
+    sys.exit(128 + number)
 
 
 def _run(work: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
