@@ -64,11 +64,6 @@ class Chain:
         if self._prober is not None:
             self._prober.start()
 
-    async def prepare(self) -> None:
-        """Waits until calls to every deployment would be sent at once; `start` comes first."""
-        for _, deployment in self.configuration.deployments():
-            await self._ways.prepare(deployment)
-
     async def close(self) -> None:
         """Ends the prober and closes all connections."""
         if self._prober is not None:
