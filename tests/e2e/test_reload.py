@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -156,24 +157,38 @@ def test_a_new_store_takes_the_new_records(house: House) -> None:
     assert house.decision(old)["id"] == old
 
 
-def test_no_request_is_lost_while_reloads_go_on(house: House) -> None:
-    """Twenty-four requests over three reloads, streams and not: each gets its answer."""
+def answers_during_reloads(house: House, number: int) -> list[httpx.Response]:
+    """So many requests, streams and not, to hosts in the house and clouds, while one reload follows the other."""
     done = threading.Event()
 
-    def reloads() -> list[int]:
-        statuses = []
+    def reloads() -> set[int]:
+        statuses = set()
         while not done.is_set():
-            statuses.append(house.post(RELOAD).status_code)
+            statuses.add(house.post(RELOAD).status_code)
         return statuses
+
+    def ask(n: int) -> httpx.Response:
+        model = "reasoning" if n % 3 else "coding"
+        return house.ask(f"What is {n} + {n}?", model, {"x-autotier-cache": "bypass"}, stream=n % 2 == 0)
 
     with ThreadPoolExecutor(9) as pool:
         reloading = pool.submit(reloads)
-        answers = list(pool.map(lambda n: house.ask(f"What is {n} + {n}?", "coding", stream=n % 2 == 0), range(24)))
+        answers = list(pool.map(ask, range(number)))
         done.set()
+    assert reloading.result() == {200}
+    return answers
 
-    assert [answer.status_code for answer in answers] == [200] * 24
+
+@pytest.mark.parametrize("way", ["auto", "router"])
+def test_no_request_is_lost_while_reloads_go_on(house: House, way: str) -> None:
+    """Each gets its answer, over both ways upstream, and everything that was replaced is closed."""
+    house.change(lambda d: d.update(upstream={"way": way}))
+    house.post(RELOAD)
+
+    answers = answers_during_reloads(house, 36)
+
+    assert [answer.text for answer in answers if answer.status_code != 200] == []
     assert all("[DONE]" in answer.text for answer in answers[::2])
-    assert set(reloading.result()) == {200}
     until(lambda: "autotier_places_running 0.0" in house.get("/metrics").text)
     assert "could not be closed" not in house.log()
     assert "Traceback" not in house.log()
