@@ -40,6 +40,8 @@ class Stakes:
         lost_reasoning: Seconds lost if a reasoning request is answered by the coding tier.
         lost_gravely: Seconds lost if a reasoning request is answered by the lightweight tier.
         money: Factor on money.
+        cloud_cents: Least cost of sending to the reasoning tier what a lower one answers: it leaves the house, and
+            with a slow machine at home and a fast cloud the sums alone would send everything there.
     """
 
     second_cents: float = 0.5
@@ -47,6 +49,7 @@ class Stakes:
     lost_reasoning: float = 20.0
     lost_gravely: float = 60.0
     money: float = 1.0
+    cloud_cents: float = 2.5
 
 
 STAKES = {
@@ -89,7 +92,8 @@ def cost_matrix(chain: tuple[TierCost, TierCost, TierCost], stakes: Stakes) -> M
         return stakes.money * chain[tier].cents + stakes.second_cents * chain[tier].seconds
 
     def over(true: int, routed: int) -> float:
-        return max(answer(routed) - answer(true), 0.01)
+        least = stakes.cloud_cents if routed == 2 else 0.01
+        return max(answer(routed) - answer(true), least)
 
     def under(true: int, lost: float) -> float:
         return stakes.second_cents * lost + answer(true)
