@@ -63,7 +63,7 @@ _ISSUED = re.compile(
     re.ASCII,
 )
 _SHORTEST_CARD, _LONGEST_CARD, _MOST_GROUPS, _SMALLEST_FIRST_GROUP = 13, 19, 5, 4
-_EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
 
 
 @cache
@@ -119,6 +119,6 @@ def detect(texts: Iterable[str], settings: Privacy) -> str | None:
             return "key"
         if settings.cards and _has_card(text):
             return "card"
-        if settings.emails and _EMAIL.search(text):
+        if settings.emails and "@" in text and _EMAIL.search(text):
             return "email"
     return None
