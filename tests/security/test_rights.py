@@ -42,7 +42,7 @@ def bearer(who: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "header", ["", "Bearer", "Bearer  ", "Bearer k-anna-secre", "Basic k-anna-secret", "Bearer sha256:00", "bearer ä"]
+    "header", ["", "Bearer", "Bearer k-anna-secre", "Basic k-anna-secret", "Bearer sha256:00", "bearer ä"]
 )
 def test_without_a_known_key_nothing_is_answered(running: House, header: str) -> None:
     """401 on every route that tells or does something."""
