@@ -16,9 +16,12 @@ from typing import Any
 
 from classifier import Classifier
 from service.api.auth import Authenticator
+from service.api.caching import CachedReplies
 from service.api.drain import Drain
 from service.api.gateway import ChatGateway, Overload
 from service.api.parts import Parts
+from service.cache.assemble import OpenCache
+from service.cache.assemble import assemble as assemble_cache
 from service.config import Configuration
 from service.decisions.recorder import Recorder
 from service.decisions.store import DecisionStore
@@ -110,6 +113,7 @@ class Assembled:
     chain: Chain
     looker: Looker
     kept: Kept
+    cache: OpenCache
 
 
 class Service:
@@ -185,21 +189,22 @@ class Service:
         now, self._now = self._now, None
         if now is not None:
             await now.chain.close()
+            await now.cache.close()
             await now.kept.close()
 
     async def _successor(self, before: Assembled) -> Assembled:
         configuration = await asyncio.to_thread(self._again)
         check_binding(configuration, self._host, self._source)
         if configuration.store.url == before.kept.url:
-            return await self._assembled(configuration, before.kept)
+            return await self._assembled(configuration, before.kept, before)
         kept = await asyncio.to_thread(Kept.open, configuration)
         try:
-            return await self._assembled(configuration, kept)
+            return await self._assembled(configuration, kept, before)
         except BaseException:
             await kept.close()
             raise
 
-    async def _assembled(self, configuration: Configuration, kept: Kept) -> Assembled:
+    async def _assembled(self, configuration: Configuration, kept: Kept, before: Assembled | None = None) -> Assembled:
         """Parts that are ready for requests.
 
         Raises:
@@ -210,6 +215,7 @@ class Service:
         keys = ConversationKeys(kept.store.secret())
         looker = Looker(spoken, matrices_of(configuration), configuration, keys)
         chain = assemble(configuration)
+        cache = _cache_of(configuration, before)
         gateway = ChatGateway(
             configuration=configuration,
             flow=Flow(configuration, looker, kept.recorder, time.time),
@@ -219,14 +225,17 @@ class Service:
             authenticator=authenticator,
             metrics=self._lasting.metrics,
             overload=self._lasting.overload,
+            replies=CachedReplies(configuration, cache.cache, chain),
         )
+        await cache.start()
         chain.start()
-        return Assembled(configuration, Parts(gateway=gateway, records=kept.recorder), chain, looker, kept)
+        return Assembled(configuration, Parts(gateway=gateway, records=kept.recorder), chain, looker, kept, cache)
 
     def _publish(self, after: Assembled) -> None:
         metrics = self._lasting.metrics
         metrics.watch("store", after.kept.recorder.snapshot)
         metrics.watch("upstream", lambda: _upstream_numbers(after.chain))
+        metrics.watch("cache", lambda: after.cache.cache.snapshot() if after.cache.cache is not None else {})
         metrics.watch("classifier", lambda: {"degraded_total": after.looker.degraded})
         self._lasting.overload.slots.resize(after.configuration.server)
         self._now = after
@@ -237,6 +246,8 @@ class Service:
         async def retired() -> None:
             await before.parts.users.gone()
             await before.chain.close()
+            if before.cache is not after.cache:
+                await before.cache.close()
             if before.kept is not after.kept:
                 await before.kept.close()
 
@@ -275,6 +286,16 @@ def _difference(before: Configuration, after: Configuration) -> dict[str, list[s
     sections = [name for name in Configuration.model_fields if getattr(before, name) != getattr(after, name)]
     keys = [f"{s}.{k}" for s, k in _NEED_RESTART if getattr(getattr(before, s), k) != getattr(getattr(after, s), k)]
     return {"changed": sections, "needs_restart": keys}
+
+
+def _cache_of(configuration: Configuration, before: Assembled | None) -> OpenCache:
+    """The cache before a reload where nothing that it was made from has changed, so that no answer is lost."""
+    if before is not None and (before.configuration.cache, before.configuration.state) == (
+        configuration.cache,
+        configuration.state,
+    ):
+        return before.cache
+    return assemble_cache(configuration)
 
 
 def _warmed(configuration: Configuration, source: str) -> Classifier:

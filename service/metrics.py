@@ -38,6 +38,18 @@ class Metrics:
             buckets=SECONDS,
         )
         self.cost = Counter("autotier_cost_usd", "Cost by deployment.", ("deployment",), registry=self.registry)
+        self.cache = Counter(
+            "autotier_cache_requests", "Requests by what the cache did.", ("tier", "status"), registry=self.registry
+        )
+        self.saved_usd = Counter(
+            "autotier_cache_saved_usd", "Cost of answers given again.", ("tier",), registry=self.registry
+        )
+        self.saved_s = Counter(
+            "autotier_cache_saved_seconds",
+            "Time that answers given again had taken.",
+            ("tier",),
+            registry=self.registry,
+        )
         self.limited = Counter(
             "autotier_limited", "Requests refused by a limit of ours.", ("caller", "limit"), registry=self.registry
         )

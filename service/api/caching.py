@@ -110,6 +110,15 @@ class CachedReplies:
             except UpstreamFailure:
                 pass  # somebody else's stream died; this client has seen nothing of it
 
+    async def reject(self, used: Mapping[str, Any]) -> bool:
+        """Takes back the answer of a request that it did not help; whether there was one.
+
+        Args:
+            used: The record's `CacheUse`.
+        """
+        key = used.get("key")
+        return self.cache is not None and isinstance(key, str) and await self.cache.reject(key)
+
     async def _read(self, reader: Reader[Head, list[Chunk]], asked: ChatRequest, exchange: Exchange) -> Stream | Answer:
         shared = _Shared(reader, exchange)
         try:

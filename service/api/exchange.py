@@ -29,6 +29,30 @@ def new_digits() -> str:
 
 
 @dataclass(slots=True)
+class CacheUse:
+    """What the cache did for a request.
+
+    Attributes:
+        status: ``off``, ``miss``, ``refresh``, ``shared`` (another's call under way), ``hit-exact``, ``hit-near``,
+            ``hit-semantic`` or ``bypass:`` with its reason.
+        key: Under which the answer is kept, or would be.
+        age_s: Of the kept answer.
+        similarity: Cosine of the two asks of a semantic hit.
+        saved_usd: What the answer cost when it was made.
+        saved_ms: How long it took then.
+        source: The decision that it was made for.
+    """
+
+    status: str = "off"
+    key: str | None = None
+    age_s: float | None = None
+    similarity: float | None = None
+    saved_usd: float = 0.0
+    saved_ms: float = 0.0
+    source: str | None = None
+
+
+@dataclass(slots=True)
 class Exchange:
     """Everything that one request leaves: headers for the client, a record for the store.
 
@@ -38,6 +62,7 @@ class Exchange:
         deployment_id: The deployment that serves, once known.
         admission: What it has of its caller's limits.
         slot: Its place at work.
+        cache: What the cache did.
     """
 
     surface: str
@@ -56,6 +81,7 @@ class Exchange:
     finish_reason: str | None = None
     admission: Admission | None = None
     slot: Slot | None = None
+    cache: CacheUse = field(default_factory=CacheUse)
 
     @property
     def id(self) -> str:
@@ -82,8 +108,12 @@ class Exchange:
         shown = {
             "x-autotier-decision": self.id,
             "x-autotier-attempts": str(len(self.attempts)),
-            "x-autotier-cache": "off",
+            "x-autotier-cache": self.cache.status,
         }
+        if self.cache.age_s is not None:
+            shown["x-autotier-cache-age"] = f"{self.cache.age_s:.0f}"
+        if self.cache.similarity is not None:
+            shown["x-autotier-cache-similarity"] = f"{self.cache.similarity:.3f}"
         decision = self.decision
         if decision is not None:
             shown["x-autotier-tier"] = str(decision.tier)
@@ -116,6 +146,8 @@ class Exchange:
             "deployment": self.deployment_id,
             "attempts": len(self.attempts),
             "cost_usd": self.cost_usd,
+            "cache": self.cache.status,
+            "saved_usd": self.cache.saved_usd,
         }
 
     def counted_usage(self) -> Usage:
@@ -158,6 +190,7 @@ class Exchange:
         explained["regeneration"] = bool(decision and decision.is_regeneration)
         explained["private"] = decision.private if decision else None
         explained["order_notes"] = self.notes
+        explained["cache"] = asdict(self.cache)
         explained["limit"] = error.limit if isinstance(error, TooManyRequests) else None
         usage = self.usage or (self.counted_usage() if ending == "answered" else None)
         return DecisionRecord(
@@ -204,7 +237,7 @@ def _features(decision: RouteDecision) -> dict[str, Any] | None:
     row = feature_row(decision.view)
     return {
         "schema": SCHEMA,
-        "structure": [round(float(v), 6) for v in row.structure],
+        "structure": row.structure.round(6).tolist(),
         "indices": row.indices.tolist(),
-        "values": [round(float(v), 4) for v in row.values],
+        "values": row.values.round(4).tolist(),
     }

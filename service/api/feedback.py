@@ -39,7 +39,7 @@ async def feedback(said: Feedback, request: Request) -> dict[str, Any]:
     """Keeps the feedback; on disk before the 200. The same again changes nothing."""
     parts = parts_of(request)
     caller = parts.gateway.authenticator.caller_of(request)
-    await visible(parts, said.decision_id, caller)
+    about = await visible(parts, said.decision_id, caller)
     record = FeedbackRecord(
         decision_id=said.decision_id,
         caller=caller.name,
@@ -50,6 +50,8 @@ async def feedback(said: Feedback, request: Request) -> dict[str, Any]:
         comment=said.comment,
     )
     await parts.records.feedback(record)
+    if said.solved is False:
+        await parts.gateway.replies.reject(about.decision.get("cache") or {})
     for kind in ("correct_tier", "solved", "rating", "comment"):
         if getattr(record, kind) is not None:
             parts.gateway.metrics.feedback.labels(kind).inc()

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from classifier import Tier
 from service.api.auth import Authenticator
 from service.api.body import check_messages, read_json
+from service.api.caching import CachedReplies
 from service.api.drain import ClientGone, Drain, unless
 from service.api.exchange import Ending, Exchange
 from service.api.stream import EventStream
@@ -89,6 +90,7 @@ class ChatGateway:
         authenticator: Knows callers.
         metrics: Counts.
         overload: Refuses and cuts.
+        replies: Answers, from the cache or the chain.
     """
 
     configuration: Configuration
@@ -99,6 +101,7 @@ class ChatGateway:
     authenticator: Authenticator
     metrics: Metrics
     overload: Overload
+    replies: CachedReplies
 
     async def read(self, request: Request, exchange: Exchange) -> ChatRequest:
         """Authenticates and reads a chat request.
@@ -119,13 +122,11 @@ class ChatGateway:
         try:
             asked = await self.read(request, exchange)
             gone = self.overload.drain.watch(_disconnected(request))
-            plan = await unless(gone, self._admitted(asked, exchange))
-            if asked.stream:
-                serving = await unless(gone, self.chain.open(plan))
-                return self._streamed(serving, exchange, asked, gone)
-            answer = await unless(gone, self.chain.complete(plan))
+            reply = await unless(gone, self._reply(asked, exchange))
+            if not isinstance(reply, Answer):
+                return self._streamed(reply, exchange, asked, gone)
             gone.cancel()
-            return self._whole(answer, exchange, asked)
+            return self._whole(reply, exchange, asked)
         except (ClientGone, ClientDisconnect):
             self.finish(exchange, "aborted", 499)
             return Response(status_code=499)
@@ -156,14 +157,22 @@ class ChatGateway:
         finally:
             exchange.release()
 
-    async def _admitted(self, asked: ChatRequest, exchange: Exchange) -> Plan:
-        """The caller's limits, the decision, a place at work: in this order, so that refusals cost the least."""
+    async def _reply(self, asked: ChatRequest, exchange: Exchange) -> Stream | Answer:
+        """The caller's limits, the decision, the cache, a place at work: the cheapest first.
+
+        A kept answer counts as a request, but takes no tokens, no money and no place.
+        """
         exchange.admission = self.overload.allowances.admission(asked.caller, exchange.id)
         await exchange.admission.enter()
-        exchange.decision = await self.flow.decide(asked)
-        await exchange.admission.claim(self._estimate(asked, exchange.decision))
-        exchange.slot = await self.overload.slots.take()
-        return self.plan(asked, exchange.decision, exchange)
+        decision = exchange.decision = await self.flow.decide(asked)
+
+        async def planned() -> Plan:
+            assert exchange.admission is not None
+            await exchange.admission.claim(self._estimate(asked, decision))
+            exchange.slot = await self.overload.slots.take()
+            return self.plan(asked, decision, exchange)
+
+        return await self.replies.reply(asked, exchange, planned)
 
     def _estimate(self, asked: ChatRequest, decision: RouteDecision) -> Estimate:
         """Tokens of the prompt and the reserve for the answer, at the dearest deployment's prices."""
@@ -237,6 +246,10 @@ class ChatGateway:
         decision = exchange.decision
         tier = str(decision.tier) if decision else "none"
         self.metrics.requests.labels(tier, str(decision.reason) if decision else "none", ending).inc()
+        self.metrics.cache.labels(tier, exchange.cache.status).inc()
+        if exchange.cache.source is not None:
+            self.metrics.saved_usd.labels(tier).inc(exchange.cache.saved_usd)
+            self.metrics.saved_s.labels(tier).inc(max(exchange.cache.saved_ms - total_ms, 0.0) / 1000)
         for attempt in exchange.attempts:
             self.metrics.attempts.labels(attempt.deployment_id, str(attempt.outcome)).inc()
             if attempt.cost_usd:

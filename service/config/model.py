@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from classifier import TIERS, Tier
+from service.config.cache import CacheSettings
 from service.config.strict import Address, CallerKey, Identifier, Matrix, RedisUrl, Strict
 
 
@@ -290,6 +291,7 @@ class Configuration(Strict):
     policy: Policy = Field(default=Policy(), description="How probabilities become a tier.")
     classifier: ClassifierSettings = Field(default=ClassifierSettings(), description="Which classifier decides.")
     upstream: UpstreamSettings = Field(default=UpstreamSettings(), description="How requests leave.")
+    cache: CacheSettings = Field(default=CacheSettings(), description="Answers that are kept for equal requests.")
     store: Store = Field(default=Store(), description="Where decisions are kept.")
     state: State = Field(default=State(), description="What replicas and workers share.")
 

@@ -78,7 +78,9 @@ def test_what_depends_on_now_goes_past(text: str) -> None:
     assert bypass(text) is Bypass.NOW
 
 
-@pytest.mark.parametrize("text", ["How do I undo a commit?", "Wie kocht man Reis?", "什么是闭包", "Know your newspaper"])
+@pytest.mark.parametrize(
+    "text", ["How do I undo a commit?", "Wie kocht man Reis?", "什么是闭包", "Know your newspaper"]
+)
 def test_timeless_asks_do_not(text: str) -> None:
     """Words that only contain such a word are none."""
     assert not depends_on_now(text)

@@ -92,7 +92,9 @@ def test_the_form_of_a_request_does_not_matter(same: Question) -> None:
 
 def test_order_of_arguments_and_form_of_numbers_do_not_matter() -> None:
     """1.0 is 1, and the keys of objects have no order."""
-    one = key_of(question(seed=1, response_format={"type": "json_schema", "json_schema": {"name": "n", "strict": True}}))
+    one = key_of(
+        question(seed=1, response_format={"type": "json_schema", "json_schema": {"name": "n", "strict": True}})
+    )
     two = key_of(
         question(response_format={"json_schema": {"strict": True, "name": "n"}, "type": "json_schema"}, seed=1.0)
     )
