@@ -38,8 +38,20 @@ def started(way: str, change: Change, hosts: Mapping[str, HostSpec]) -> Iterator
     """A house; one starts at a time, since each takes seconds of all processors for litellm's import."""
     with ExitStack() as stack:
         with _STARTING:
-            house = stack.enter_context(House(way=way, change=change, hosts=hosts))
+            house = _opened(stack, way, change, hosts)
         yield house
+
+
+def _opened(stack: ExitStack, way: str, change: Change, hosts: Mapping[str, HostSpec], tries: int = 3) -> House:
+    """A machine that does ten other things may miss the limit for a start; the matrix is not given up for that."""
+    while True:
+        try:
+            return stack.enter_context(House(way=way, change=change, hosts=hosts))
+        except RuntimeError as error:
+            tries -= 1
+            if not tries:
+                raise
+            print(f"{way}: {str(error)[:200]}; once more", flush=True)
 
 
 def play_cells(way: str, cells: list[Cell]) -> list[Seen]:

@@ -27,7 +27,7 @@ LIMITS: dict[str, Any] = {
 }
 FIRST_TOKEN_S = {"lightweight": 2.5, "coding": 3.0, "reasoning": 2.0}
 HOSTS: dict[str, HostSpec] = {**FAST, "macbook": replace(FAST["macbook"], load_s=0.3)}
-RETRY_AFTER_S = 1
+RETRY_AFTER_S = 2
 
 CHAINS: dict[str, tuple[tuple[str, str], ...]] = {
     "lightweight": (("lightweight-mini", "mini"), ("lightweight-macbook", "macbook"), ("lightweight-cloud", "cloud1")),

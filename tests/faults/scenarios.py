@@ -171,6 +171,9 @@ def asleep_in_the_middle(house: House) -> Story:
         wrong.append("the next request was not answered")
     elif following.headers["x-autotier-deployment"] == "lightweight-mini":
         wrong.append("the next request went to the sleeping host")
+    outcome = house.decision(got[0].decision_id)["attempts"][0]["outcome"]
+    if outcome != "token_timeout":
+        wrong.append(f"the sleeping host's attempt ended with {outcome}")
     story = _one(house, got[0], *wrong)
     story.client += f"; the next: {following.headers['x-autotier-deployment']}"
     return story
@@ -279,7 +282,13 @@ def busy_host_is_not_waited_for(house: House) -> Story:
     reply = ask(house, body("lightweight"))
     long.join()
     served = reply.headers.get("x-autotier-deployment")
-    return _one(house, reply, None if served == "lightweight-macbook" else f"{served} served")
+    queued = chats(house)["mini"] > 1
+    return _one(
+        house,
+        reply,
+        None if served == "lightweight-macbook" else f"{served} served",
+        "the request queued at the busy host" if queued else None,
+    )
 
 
 def hedged(house: House) -> Story:
