@@ -10,6 +10,8 @@ from tests.faults.rules import RULES, violations
 from tests.faults.scenarios import IN_A_HOUSE_OF_ITS_OWN, IN_THE_MATRIX, tell
 from tests.house import House
 
+pytestmark = pytest.mark.timeout(300)  # the first test waits for the house as well
+
 CELLS: dict[str, tuple[Cell, ...]] = {
     "no_empty_success": (
         Cell("lightweight", 0, "empty 200", True),
