@@ -25,16 +25,17 @@ from service.cache.assemble import assemble as assemble_cache
 from service.config import Configuration
 from service.decisions.recorder import Recorder
 from service.decisions.store import DecisionStore
-from service.errors import AutotierError, ConfigurationError
+from service.errors import AutotierError, ConfigurationError, StoreError
 from service.limits.limits import Allowances
 from service.limits.queue import Slots
-from service.limits.state import ProcessState
+from service.limits.state import DAY_S, SPEND, ProcessState
 from service.metrics import Metrics
-from service.routing.conversation import ConversationKeys
+from service.routing.conversation import ConversationKeys, ConversationStore
 from service.routing.flow import Flow
 from service.routing.look import Looker, load_classifier
 from service.routing.matrix import matrices_of
 from service.routing.tokens import encoding
+from service.state.shared import SharedState
 from service.upstream.assemble import assemble
 from service.upstream.chain import Chain
 
@@ -131,7 +132,9 @@ class Service:
         self._source = source
         self._host = host
         self._again: Source = again if again is not None else lambda: configuration
-        self._lasting = Lasting(Metrics(), Overload(Allowances(ProcessState()), Slots(configuration.server), Drain()))
+        self._shared = SharedState.open(configuration)
+        counts = ProcessState() if self._shared is None else self._shared.limits
+        self._lasting = Lasting(Metrics(), Overload(Allowances(counts), Slots(configuration.server), Drain()))
         self._now: Assembled | None = None
         self._one_at_a_time = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
@@ -149,8 +152,13 @@ class Service:
             AutotierError: They cannot be built.
         """
         self._lasting.metrics.watch("places", self._lasting.overload.slots.snapshot)
+        if self._shared is not None:
+            self._lasting.metrics.watch("state", self._shared.snapshot)
         kept = Kept.open(self._first)
         try:
+            await self._know_spend(kept.store)
+            if self._shared is not None:
+                await self._shared.start()
             self._publish(await self._assembled(self._first, kept))
         except BaseException:
             await kept.close()
@@ -191,18 +199,39 @@ class Service:
             await now.chain.close()
             await now.cache.close()
             await now.kept.close()
+        if self._shared is not None:
+            await self._shared.close()
+
+    async def _know_spend(self, store: DecisionStore) -> None:
+        """A restart is no new day: what callers have spent today is in the records."""
+        try:
+            spent = await asyncio.to_thread(store.spent, time.time() // DAY_S * DAY_S)
+        except StoreError as error:
+            log.error("what callers have spent today is not known and counts from here: %s", error)
+            return
+        # A shared count may have it already, or may have lost it.
+        state, shared = self._lasting.overload.allowances.state, self._shared
+        for caller, usd in spent.items():
+            await (state.add if shared is None else shared.limits.at_least)(caller, SPEND, usd)
 
     async def _successor(self, before: Assembled) -> Assembled:
         configuration = await asyncio.to_thread(self._again)
         check_binding(configuration, self._host, self._source)
-        if configuration.store.url == before.kept.url:
-            return await self._assembled(configuration, before.kept, before)
-        kept = await asyncio.to_thread(Kept.open, configuration)
+        same_store = configuration.store.url == before.kept.url
+        kept = before.kept if same_store else await asyncio.to_thread(Kept.open, configuration)
         try:
-            return await self._assembled(configuration, kept, before)
+            after = await self._assembled(configuration, kept, before)
         except BaseException:
-            await kept.close()
+            if not same_store:
+                await kept.close()
             raise
+        try:
+            for _, deployment in configuration.deployments():
+                await after.chain.prepare(deployment)  # litellm may take seconds; the parts before serve meanwhile
+        except BaseException:
+            await self._dropped(after, before)
+            raise
+        return after
 
     async def _assembled(self, configuration: Configuration, kept: Kept, before: Assembled | None = None) -> Assembled:
         """Parts that are ready for requests.
@@ -214,13 +243,17 @@ class Service:
         authenticator = Authenticator(configuration.callers, configuration.caller_limits, configuration.callers_file)
         keys = ConversationKeys(kept.store.secret())
         looker = Looker(spoken, matrices_of(configuration), configuration, keys)
-        chain = assemble(configuration)
+        shared = self._shared
+        chain = assemble(configuration, state=None if shared is None else shared.holds)
+        holds: ConversationStore = kept.recorder if shared is None else shared.conversations(kept.recorder)
+        recent = None if shared is None else shared.recent(configuration.policy.regeneration_s)
         cache = _cache_of(configuration, before)
         gateway = ChatGateway(
             configuration=configuration,
-            flow=Flow(configuration, looker, kept.recorder, time.time),
+            flow=Flow(configuration, looker, holds, time.time, recent),
             chain=chain,
             recorder=kept.recorder,
+            holds=holds,
             keys=keys,
             authenticator=authenticator,
             metrics=self._lasting.metrics,
@@ -229,7 +262,7 @@ class Service:
         )
         await cache.start()
         chain.start()
-        return Assembled(configuration, Parts(gateway=gateway, records=kept.recorder), chain, looker, kept, cache)
+        return Assembled(configuration, Parts(gateway, kept.recorder, shared), chain, looker, kept, cache)
 
     def _publish(self, after: Assembled) -> None:
         metrics = self._lasting.metrics
@@ -240,18 +273,19 @@ class Service:
         self._lasting.overload.slots.resize(after.configuration.server)
         self._now = after
 
+    @staticmethod
+    async def _dropped(gone: Assembled, staying: Assembled) -> None:
+        """Closes what ``gone`` has alone, once its last request is over."""
+        await gone.parts.users.gone()
+        await gone.chain.close()
+        if gone.cache is not staying.cache:
+            await gone.cache.close()
+        if gone.kept is not staying.kept:
+            await gone.kept.close()
+
     def _retire(self, before: Assembled, after: Assembled) -> None:
-        """Closes the parts before once their last request is over."""
-
-        async def retired() -> None:
-            await before.parts.users.gone()
-            await before.chain.close()
-            if before.cache is not after.cache:
-                await before.cache.close()
-            if before.kept is not after.kept:
-                await before.kept.close()
-
-        task = asyncio.create_task(retired(), name="autotier-retire")
+        """Closes the parts before, behind their last request."""
+        task = asyncio.create_task(self._dropped(before, after), name="autotier-retire")
         self._retiring.add(task)
         task.add_done_callback(self._retired)
 
@@ -278,7 +312,15 @@ def opener(
     return opened
 
 
-_NEED_RESTART = (("server", "host"), ("server", "port"), ("server", "header_s"), ("store", "flush_ms"))
+_NEED_RESTART = (
+    ("server", "host"),
+    ("server", "port"),
+    ("server", "header_s"),
+    ("store", "flush_ms"),
+    ("state", "redis_url"),
+    ("state", "prefix"),
+    ("state", "timeout_ms"),
+)
 
 
 def _difference(before: Configuration, after: Configuration) -> dict[str, list[str]]:

@@ -54,10 +54,11 @@ class Balancer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        for _ in self._ports:
-            self._turn += 1
+        self._turn += 1
+        first = self._turn
+        for number in range(len(self._ports)):
             try:
-                back = await asyncio.open_connection("127.0.0.1", self._ports[self._turn % len(self._ports)])
+                back = await asyncio.open_connection("127.0.0.1", self._ports[(first + number) % len(self._ports)])
                 break
             except OSError:
                 continue

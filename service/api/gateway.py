@@ -29,7 +29,7 @@ from service.errors import DeploymentsFailed, RequestError, TooManyRequests, err
 from service.limits.limits import Allowances, Estimate
 from service.limits.queue import Slots
 from service.metrics import Metrics
-from service.routing.conversation import ConversationKeys
+from service.routing.conversation import ConversationKeys, ConversationStore
 from service.routing.decision import RouteDecision
 from service.routing.fields import expressed
 from service.routing.flow import Flow
@@ -59,8 +59,6 @@ class RecorderProtocol(Protocol):
 
     def record(self, record: Callable[[], DecisionRecord]) -> None: ...
 
-    def keep(self, key: str, caller: str, tier: str, decision_id: str) -> None: ...
-
 
 @dataclass(frozen=True, slots=True)
 class Overload:
@@ -85,7 +83,8 @@ class ChatGateway:
         configuration: The running configuration.
         flow: Decides.
         chain: Sends.
-        recorder: Keeps records and holds.
+        recorder: Keeps records.
+        holds: Keeps conversations' holds.
         keys: Conversation keys.
         authenticator: Knows callers.
         metrics: Counts.
@@ -97,6 +96,7 @@ class ChatGateway:
     flow: Flow
     chain: ChainProtocol
     recorder: RecorderProtocol
+    holds: ConversationStore
     keys: ConversationKeys
     authenticator: Authenticator
     metrics: Metrics
@@ -235,7 +235,7 @@ class ChatGateway:
         """Stores the conversation's hold under its messages up to this answer."""
         assert exchange.decision is not None  # set before anything was sent
         key = self.keys.after(asked, message)
-        self.recorder.keep(key, asked.caller.name, str(exchange.decision.tier), exchange.id)
+        self.holds.keep(key, asked.caller.name, str(exchange.decision.tier), exchange.id)
 
     def finish(self, exchange: Exchange, ending: Ending, status: int, error: RequestError | None = None) -> None:
         """Counts and records an exchange, once, whatever its end, and gives back what it took of the limits."""

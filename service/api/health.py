@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
@@ -23,13 +25,16 @@ async def readyz(request: Request) -> Response:
     Never while the service ends or all its places at work are taken. Each tier is listed, and what is held back
     (``deployment:ID`` or ``host:NAME``) with why and for how many seconds.
     """
-    gateway = parts_of(request).gateway
+    parts = parts_of(request)
+    gateway, shared = parts.gateway, parts.shared
     chain, overload = gateway.chain, gateway.overload
     tiers = {str(tier): ready for tier, ready in chain.readiness().items()}
     held = {key: {"outcome": why, "seconds": round(left, 1)} for key, (why, left) in chain.snapshot()["holds"].items()}
     draining, full = overload.drain.is_draining, not overload.slots.is_free
     ready = any(tiers.values()) and not draining and not full
-    shown = {"ready": ready, "draining": draining, "full": full, "tiers": tiers, "held": held}
+    shown: dict[str, Any] = {"ready": ready, "draining": draining, "full": full, "tiers": tiers, "held": held}
+    if shared is not None:  # without its Redis the process serves, with limits, cooldowns and conversations of its own
+        shown["state"] = {"shared": shared.problem is None, "problem": shared.problem, "processes": shared.processes}
     return JSONResponse(shown, status_code=200 if ready else 503)
 
 

@@ -26,6 +26,20 @@ class Records(Protocol):
     async def feedback(self, record: FeedbackRecord) -> None: ...
 
 
+class Shared(Protocol):
+    """What the handlers say of ``service.state.shared.SharedState``."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why this process is on its own now, or None."""
+        ...
+
+    @property
+    def processes(self) -> int:
+        """How many processes share the state."""
+        ...
+
+
 class Users:
     """How many requests use some parts. Event loop only."""
 
@@ -55,11 +69,13 @@ class Parts:
     Attributes:
         gateway: Answers chat requests.
         records: Decisions and feedback.
+        shared: The state that replicas share, or None where this process is alone by its configuration.
         users: The requests that use these parts.
     """
 
     gateway: ChatGateway
     records: Records
+    shared: Shared | None = None
     users: Users = field(default_factory=Users)
 
 

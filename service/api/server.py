@@ -85,19 +85,36 @@ class Server(uvicorn.Server):
             log.exception("not reloaded, the configuration before goes on")
 
 
-def serve(app: FastAPI, host: str, port: int, header_s: float) -> None:
-    """Serves until a signal. Exits with uvicorn's status if it cannot start."""
+def serve(app: FastAPI, host: str, port: int, header_s: float, sockets: list[socket.socket] | None = None) -> None:
+    """Serves until a signal. Exits with uvicorn's status if it cannot start.
+
+    Args:
+        app: Of ``service.api.app``.
+        host: Address to bind.
+        port: Port to bind.
+        header_s: Seconds that a request's headers may take.
+        sockets: What is bound already; host and port are for messages then.
+
+    Raises:
+        AutotierError: The service cannot be opened.
+    """
     from service.api.timed_protocol import timed
 
     config = uvicorn.Config(
         app, host=host, port=port, http=timed(header_s), log_level="warning", access_log=False, server_header=False,
         date_header=False,
     )  # fmt: skip
+    # A failure of ours has its one line; uvicorn would write the whole trace before it.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: app.state.failed is None)
     server = Server(config, app)
     try:
-        server.run()
+        server.run(sockets)
     except KeyboardInterrupt:
         pass  # the second one, after the shutdown
+    except SystemExit:
+        if app.state.failed is None:
+            raise
+        raise app.state.failed from None
     if not server.started:
         sys.exit(3)
 

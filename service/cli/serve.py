@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 
+from service.cli.workers import Job, Workers, check_workers, listen
 from service.config import Configuration
 from service.config.load import load
 
@@ -23,16 +25,27 @@ from service.config.load import load
 )
 @click.option("--host", help="Address to bind instead of the configured one.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port instead of the configured one.")
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, help="Processes on one port; more than one share a Redis."
+)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
-def command(file: Path | None, host: str | None, port: int | None, log_level: str) -> None:
+def command(file: Path | None, host: str | None, port: int | None, workers: int, log_level: str) -> None:
     """Run the service on 127.0.0.1:4000.
 
     Without a file it looks for Ollama on this machine and for cloud keys in the environment.
     """
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    set_up_log(log_level)
     configuration, source = configured(file)
-    server = configuration.server
-    run(configuration, source, host or server.host, server.port if port is None else port, lambda: read_again(file))
+    host, port = host or configuration.server.host, configuration.server.port if port is None else port
+    if workers == 1:
+        run(configuration, source, host, port, lambda: read_again(file))
+    else:
+        sys.exit(run_workers(Job(configuration, source, file, host, log_level), port, workers))
+
+
+def set_up_log(level: str) -> None:
+    """Log lines to stderr from ``level`` on."""
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 def configured(file: Path | None) -> tuple[Configuration, str]:
@@ -87,3 +100,21 @@ def run(
 
     check_binding(configuration, host, source)
     serve(create_app(opener(configuration, source, host, again)), host, port, configuration.server.header_s)
+
+
+def run_workers(job: Job, port: int, number: int) -> int:
+    """Runs several workers until a signal; returns the exit status.
+
+    Raises:
+        ConfigurationError: The binding cannot be used, or the workers would share nothing.
+        StoreError: The store cannot be opened.
+    """
+    from service.bootstrap import check_binding
+    from service.decisions.store import DecisionStore
+
+    check_binding(job.configuration, job.host, job.source)
+    check_workers(job.configuration, job.source, number)
+    # Once, before the workers would all do it at the same time: migrations, and errors in one line.
+    DecisionStore.open(job.configuration.store.url).close()
+    with listen(job.host, port) as listening:
+        return Workers(job, number, listening).run()

@@ -95,6 +95,11 @@ class SharedLimits:
         except SharedStateDown:
             self._owed.append(owed)
 
+    async def at_least(self, caller: str, window: Window, used: float) -> None:
+        """What was used in this span as the records have it; before the first pulse, which raises a lower count."""
+        await self._own.add(caller, window, used)
+        self._known[caller, window] = (self._span(window), used)
+
     async def enter(self, caller: str, ticket: str, most: int) -> bool:
         """See `LimitState`."""
         key = self._running(caller)
@@ -121,6 +126,11 @@ class SharedLimits:
             await self._link.behind(lambda: self._link.redis.zrem(self._running(caller), ticket))
         except SharedStateDown:
             self._leaving.add((caller, ticket))
+
+    @property
+    def owed(self) -> int:
+        """Steps that the Redis may not have taken yet."""
+        return len(self._owed)
 
     async def pulse(self, redis: Redis, *, afresh: bool) -> None:
         """See `service.state.link.Part`."""

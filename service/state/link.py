@@ -32,13 +32,13 @@ PERIOD_S = 0.25
 """Seconds between two pulses: so old may be what another replica found out."""
 ALIVE_S = 5.0
 """A replica that has not shown itself for so long is gone."""
-BEHIND_LIMIT_S = 1.0
+BEHIND_LIMIT_S = 2.0
 FIRST_REST_S = 0.5
 LONGEST_REST_S = 8.0
 CALM_S = 10.0
 """A Redis that fails again so soon after it was back rests twice as long."""
-STALL_S = 0.02
-MOST_STALLS = 3
+MOST_LATE = 3
+"""Answers too late in a row that open the breaker: one alone may be this process's own hiccup."""
 MOST_WAITING = 16_384
 MOST_CONNECTIONS = 32
 _BATCH = 500
@@ -113,8 +113,9 @@ class RedisLink:
         self._task: asyncio.Task[None] | None = None
         self._rest_s = FIRST_REST_S
         self._back_s = -CALM_S
-        self._stalls = 0
+        self._late = 0
         self._is_down_said = False
+        self._is_closing = False
         self._life = ""
         self._numbers = {"failures_total": 0.0, "alone_total": 0.0, "dropped_total": 0.0}
 
@@ -135,6 +136,8 @@ class RedisLink:
     async def close(self) -> None:
         """Writes what waits, if that goes at once, and closes the connections."""
         if self._task is not None:
+            # redis-py may swallow a cancellation that meets it in the middle of a call: the flag ends the loop then.
+            self._is_closing = True
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
@@ -190,21 +193,19 @@ class RedisLink:
             raise SharedStateDown(self.problem)
         if limit_s <= 0:
             raise SharedStateDown("the time that it may take of this request is used up")
-        started = self._clock()
         try:
             async with asyncio.timeout(limit_s):
                 done = await work()
         except TimeoutError:
-            # A loop that stood still for longer than the limit says nothing about the Redis, unless it goes on so.
-            stalled = self._clock() - started > limit_s + STALL_S
-            self._stalls += 1
-            if not stalled or self._stalls >= MOST_STALLS:
+            if limit_s >= self._limit_s * 0.9:  # less is what earlier calls of the request have left of its time
+                self._late += 1
+            if self._late >= MOST_LATE or self.problem is not None:
                 self._failed(f"no answer in {limit_s * 1000:.0f} ms")
             raise SharedStateDown("no answer in time") from None
         except (RedisError, OSError) as error:
             self._failed(_words(error))
             raise SharedStateDown(_words(error)) from error
-        self._stalls = 0
+        self._late = 0
         return done
 
     def _failed(self, problem: str) -> None:
@@ -220,7 +221,7 @@ class RedisLink:
         self.problem = problem
 
     async def _run(self) -> None:
-        while True:
+        while not self._is_closing:
             down = self.problem is not None
             try:
                 async with asyncio.timeout(self._rest_s if down else PERIOD_S):

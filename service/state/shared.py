@@ -59,6 +59,11 @@ class SharedState:
         return self.link.snapshot()
 
     @property
+    def processes(self) -> int:
+        """Processes that share it, this one included, as of the last pulse."""
+        return self.link.replicas
+
+    @property
     def problem(self) -> str | None:
         """Why this process is on its own now, or None."""
         return self.link.problem

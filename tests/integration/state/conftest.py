@@ -44,7 +44,7 @@ async def replica() -> AsyncIterator[Replicas]:
 
     async def start(url: str, name: str = "", **settings: Any) -> SharedState:
         # A loaded machine must not look like a slow Redis, so the limit is wide unless a test is about it.
-        values = {"timeout_ms": 1000, **settings, "redis_url": url}
+        values = {"timeout_ms": 5000, **settings, "redis_url": url}
         state = SharedState(RedisLink(State.model_validate(values), name or f"replica{len(started)}"))
         await state.start()
         started.append(state)

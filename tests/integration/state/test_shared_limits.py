@@ -7,7 +7,9 @@ import time
 
 import pytest
 
+from service.config.model import State
 from service.limits.state import DAY_S, REQUESTS, SPEND, TOKENS, Claim
+from service.state.link import RedisLink
 from service.state.shared import SharedState
 from tests.integration.state.conftest import Replicas, until
 from tests.servers import RedisServer
@@ -126,6 +128,20 @@ async def test_what_was_spent_alone_is_counted_once_afterwards(own_redis: RedisS
     assert spent(own_redis) == pytest.approx(0.8)
 
 
+async def test_the_records_tell_a_redis_that_lost_the_day(redis_server: RedisServer) -> None:
+    """A replica that starts with an empty Redis raises its count to what the records have, and never lowers one."""
+    for counted, kept, wanted in ((0.0, 0.8, 0.8), (0.9, 0.8, 0.9)):
+        redis_server.wipe()
+        redis_server.client.set(f"autotier:used:anna:spend:{int(time.time() // DAY_S)}", counted)
+        state = SharedState(RedisLink(State.model_validate({"redis_url": redis_server.url, "timeout_ms": 5000}), "one"))
+        await state.limits.at_least("anna", SPEND, kept)
+
+        await state.start()
+
+        assert spent(redis_server) == pytest.approx(wanted)
+        await state.close()
+
+
 async def test_a_step_whose_answer_was_missed_is_not_counted_twice(own_redis: RedisServer, replica: Replicas) -> None:
     """A hung Redis goes on with what it was sent: it must not be counted again afterwards."""
     state = await replica(own_redis.url, timeout_ms=50)
@@ -133,6 +149,6 @@ async def test_a_step_whose_answer_was_missed_is_not_counted_twice(own_redis: Re
     assert await taken(state, 0.25, 10.0)
 
     own_redis.thaw()
-    await until(lambda: state.problem is None)
+    await until(lambda: not state.limits.owed)
 
     assert spent(own_redis) == pytest.approx(0.25)
