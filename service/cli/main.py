@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "log": ("service.cli.log", "Show the newest decisions."),
     "train": ("service.cli.train", "Train the classifier."),
     "evaluate": ("service.cli.evaluate", "Measure a classifier."),
+    "compare": ("service.cli.compare", "Say whether routing pays: on outcomes, labels or the log."),
     "schema": ("service.cli.schema", "Print the JSON schema of the configuration."),
 }
 

@@ -9,10 +9,15 @@ from service.config import Configuration
 
 def matrices_of(configuration: Configuration) -> dict[str, Matrix]:
     """The matrices ``default``, ``eco`` and ``quality``: those that the configuration gives, else computed ones."""
-    first, second, third = (_cost_of(configuration, tier) for tier in TIERS)
-    computed = matrices((first, second, third))
+    computed = matrices(chain_of(configuration))
     given = {str(name): matrix for name, matrix in configuration.policy.matrices.items()}
     return {**computed, **given}
+
+
+def chain_of(configuration: Configuration) -> tuple[TierCost, TierCost, TierCost]:
+    """Cost and time of a typical answer by tier, lightweight first."""
+    first, second, third = (_cost_of(configuration, tier) for tier in TIERS)
+    return first, second, third
 
 
 def _cost_of(configuration: Configuration, tier: Tier) -> TierCost:
