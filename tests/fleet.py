@@ -25,6 +25,11 @@ OPERATOR = "operator-key"
 TEAM = Path(str(shipped("team.yaml")))
 
 
+def stored(key: str) -> str:
+    """A key as a file of callers has it."""
+    return "sha256:" + hashlib.sha256(key.encode()).hexdigest()
+
+
 def bearer(caller: str) -> dict[str, str]:
     """The header of a caller: its key is its name and ``-key``."""
     return {"authorization": f"Bearer {caller}-key"}
@@ -140,4 +145,4 @@ def _patient(document: dict[str, Any]) -> None:
 
 
 def _caller(name: str, more: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": name, "key": "sha256:" + hashlib.sha256(f"{name}-key".encode()).hexdigest(), **more}
+    return {"name": name, "key": stored(f"{name}-key"), **more}

@@ -140,6 +140,17 @@ class House:
             process.kill()
             process.wait()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and not stopped."""
+        return self._process is not None
+
+    @property
+    def pid(self) -> int:
+        """The process that was started."""
+        assert self._process is not None
+        return self._process.pid
+
     def signal(self, number: int) -> None:
         """A signal to the service."""
         assert self._process is not None

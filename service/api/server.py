@@ -45,6 +45,8 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)
+            # Workers begin with it blocked: one that came meanwhile comes now (service.cli.workers).
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """See the class."""

@@ -13,20 +13,29 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from service.config import Configuration
+from service.config.load import load
 from service.errors import AutotierError, ConfigurationError
+
+if TYPE_CHECKING:
+    from service.api.parts import Running
 
 log = logging.getLogger("autotier")
 
 FAILED_TO_START = 3
-"""Exit status of a worker that cannot begin (uvicorn's); another one could not either."""
+"""Exit status of a worker that cannot begin (uvicorn's). Where none ever began, another one could not either."""
 REST_S = 1.0
-"""Between the end of a worker and its successor."""
+"""Between the end of a worker and its successor; longer where a successor cannot begin beside those that serve."""
+LONG_REST_S = 5.0
 BACKLOG = 2048
 
 
@@ -95,6 +104,7 @@ class Workers:
         # Held open by this process alone: its end tells the workers that they are orphans.
         self._orphan, self._alive = self._context.Pipe(duplex=False)
         self._running: list[SpawnProcess] = []
+        self._began = self._context.Event()
         self._ending = False
 
     def run(self) -> int:
@@ -125,8 +135,14 @@ class Workers:
         return 0
 
     def _start(self) -> None:
-        process = self._context.Process(target=_work, args=(self._job, self._listening, self._orphan))
-        process.start()
+        process = self._context.Process(target=_work, args=(self._job, self._listening, self._orphan, self._began))
+        # A SIGHUP must not end a worker that is still beginning: it waits until the worker listens to it.
+        reload = {signal.SIGHUP} if hasattr(signal, "SIGHUP") else set()
+        signal.pthread_sigmask(signal.SIG_BLOCK, reload)
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, reload)
         self._running.append(process)
 
     def _replace_dead(self) -> int:
@@ -135,14 +151,15 @@ class Workers:
             self._running.remove(process)
             if self._ending:
                 continue
-            if process.exitcode == FAILED_TO_START:
+            failed = process.exitcode == FAILED_TO_START
+            if failed and not self._began.is_set():
                 log.error("a worker cannot start: all of them end")
                 self._end()
                 for other in self._running:
                     other.join()
                 return FAILED_TO_START
             log.error("worker %s ended with status %s: another one starts", process.pid, process.exitcode)
-            time.sleep(REST_S)
+            time.sleep(LONG_REST_S if failed else REST_S)
             if not self._ending:  # a signal may have come meanwhile
                 self._start()
         return 0
@@ -157,7 +174,7 @@ class Workers:
                 os.kill(process.pid, number)
 
 
-def _work(job: Job, listening: socket.socket, orphan: Connection) -> None:
+def _work(job: Job, listening: socket.socket, orphan: Connection, began: Event) -> None:
     """The life of one worker."""
     from service.api.app import create_app
     from service.api.server import serve
@@ -166,13 +183,33 @@ def _work(job: Job, listening: socket.socket, orphan: Connection) -> None:
 
     set_up_log(job.log_level)
     threading.Thread(target=_end_with, args=(orphan,), daemon=True, name="autotier-orphan").start()
-    app = create_app(opener(job.configuration, job.source, job.host, lambda: read_again(job.file)))
+    configuration = _present(job)
+    open_service = opener(configuration, job.source, job.host, lambda: read_again(job.file))
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Running]:
+        async with open_service() as service:
+            began.set()
+            yield service
+
+    app = create_app(opened)
     host, port = listening.getsockname()[:2]
     try:
-        serve(app, host, port, job.configuration.server.header_s, [listening])
+        serve(app, host, port, configuration.server.header_s, [listening])
     except AutotierError as error:
         log.error("%s", error)
         sys.exit(FAILED_TO_START)
+
+
+def _present(job: Job) -> Configuration:
+    """The configuration as the file has it now: a successor begins with what its brothers have reloaded."""
+    if job.file is None:
+        return job.configuration
+    try:
+        return load(job.file).configuration
+    except AutotierError as error:
+        log.error("this worker begins with the configuration of the first start: %s", error)
+        return job.configuration
 
 
 def _end_with(orphan: Connection) -> None:
