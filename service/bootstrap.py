@@ -20,7 +20,7 @@ from service.api.caching import CachedReplies
 from service.api.drain import Drain
 from service.api.gateway import ChatGateway, Overload
 from service.api.parts import Parts
-from service.cache.assemble import OpenCache
+from service.cache.assemble import OpenCache, local_embedder
 from service.cache.assemble import assemble as assemble_cache
 from service.config import Configuration
 from service.decisions.recorder import Recorder
@@ -38,6 +38,7 @@ from service.routing.tokens import encoding
 from service.state.shared import SharedState
 from service.upstream.assemble import assemble
 from service.upstream.chain import Chain
+from service.upstream.embedding import HostEmbedder
 
 log = logging.getLogger("autotier")
 
@@ -332,12 +333,14 @@ def _difference(before: Configuration, after: Configuration) -> dict[str, list[s
 
 def _cache_of(configuration: Configuration, before: Assembled | None) -> OpenCache:
     """The cache before a reload where nothing that it was made from has changed, so that no answer is lost."""
-    if before is not None and (before.configuration.cache, before.configuration.state) == (
-        configuration.cache,
-        configuration.state,
-    ):
+    sections = ("cache", "state", "hosts")
+    if before is not None and all(getattr(before.configuration, s) == getattr(configuration, s) for s in sections):
         return before.cache
-    return assemble_cache(configuration)
+    embedding = configuration.cache.semantic.embedding
+    if embedding is None or not configuration.cache.enabled:
+        return assemble_cache(configuration)
+    embedder = local_embedder() if embedding.host is None else HostEmbedder(configuration, embedding)
+    return assemble_cache(configuration, embedder)
 
 
 def _warmed(configuration: Configuration, source: str) -> Classifier:

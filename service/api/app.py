@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from service.api import admin, chat, decisions, feedback, health, models
+from service.api import admin, cache, chat, decisions, feedback, health, models
 from service.api.gateway import error_response
 from service.api.parts import Leases, Running
 from service.errors import AutotierError, InvalidRequest, RequestError
@@ -62,7 +62,7 @@ def create_app(opener: Opener) -> FastAPI:
     )
     app.state.failed = None
     app.add_middleware(Leases)
-    for module in (chat, models, feedback, decisions, health, admin):
+    for module in (chat, models, feedback, decisions, health, admin, cache):
         app.include_router(module.router)
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(HTTPException, _http_error)

@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 import orjson
 
 from service.api.exchange import CacheUse, Exchange
-from service.cache.answers import AnswerCache, Found
+from service.cache.answers import AnswerCache, Floats, Found
 from service.cache.eligible import Bypass, is_keepable, request_bypass
 from service.cache.entry import Entry
 from service.cache.flight import Flight, Flights, NotOpened, Reader
@@ -92,16 +92,24 @@ class CachedReplies:
             return await (self._sender.open(plan) if asked.stream else self._sender.complete(plan))
         exchange.cache.key = self.cache.place(key)
         refresh = asked.cache == "refresh" or exchange.decision.is_regeneration
+        vector: Floats | None = None
+        compares = self._compares(key, exchange.decision)
         while True:
             if not refresh:
                 found = await self.cache.find(key)
                 if found is not None and (kept := self._kept(found, exchange)) is not None:
                     return kept if asked.stream else kept.answer()
-            reader = None if refresh else self._flights.join(exchange.cache.key)
+            place = self.cache.place(key)
+            reader = None if refresh else self._flights.join(place)
+            if reader is None and compares and not refresh and vector is None:
+                found, vector = await self.cache.find_similar(key)
+                if found is not None and (kept := self._kept(found, exchange)) is not None:
+                    return kept if asked.stream else kept.answer()
+                reader = self._flights.join(place)  # somebody may have begun meanwhile
             exchange.cache.status = "refresh" if refresh else "miss" if reader is None else "shared"
             leads = reader is None
             if reader is None:
-                reader = self._lead(key, asked, exchange, planned)
+                reader = self._lead(key, asked, exchange, planned, vector)
             try:
                 return await self._read(reader, asked, exchange)
             except NotOpened as error:
@@ -151,7 +159,12 @@ class CachedReplies:
         return _Kept(entry, deployment)
 
     def _lead(
-        self, key: Key, asked: ChatRequest, exchange: Exchange, planned: Callable[[], Awaitable[Plan]]
+        self,
+        key: Key,
+        asked: ChatRequest,
+        exchange: Exchange,
+        planned: Callable[[], Awaitable[Plan]],
+        vector: Floats | None,
     ) -> Reader[Head, list[Chunk]]:
         place = exchange.cache.key
         assert place is not None
@@ -192,7 +205,7 @@ class CachedReplies:
         async def after(flight: Flight[Head, list[Chunk]]) -> None:
             try:
                 if exchange.cache.source is None:
-                    await self._keep(key, flight, exchange)
+                    await self._keep(key, flight, exchange, vector)
             finally:
                 answers.give(place)
 
@@ -212,7 +225,15 @@ class CachedReplies:
                 return self._kept(found, exchange, "shared")
         return None
 
-    async def _keep(self, key: Key, flight: Flight[Head, list[Chunk]], exchange: Exchange) -> None:
+    def _compares(self, key: Key, decision: RouteDecision) -> bool:
+        """Whether similar asks are looked for. What a local deployment may answer is embedded in the house."""
+        assert self.cache is not None
+        leaves = not any(self._configuration.is_local(d) for d in (*decision.chain, *decision.stand_ins))
+        return self.cache.compares(key, leaves_house=leaves)
+
+    async def _keep(
+        self, key: Key, flight: Flight[Head, list[Chunk]], exchange: Exchange, vector: Floats | None
+    ) -> None:
         head = flight.head
         assert head is not None
         assert self.cache is not None
@@ -237,7 +258,7 @@ class CachedReplies:
             usage=(tally.usage.prompt_tokens, tally.usage.completion_tokens) if tally.usage else None,
             fingerprint=tally.system_fingerprint,
         )
-        await self.cache.keep(key, entry)
+        await self.cache.keep(key, entry, vector)
 
     def _key(self, asked: ChatRequest, decision: RouteDecision, exchange: Exchange) -> Key | None:
         """The request's key, or None where it goes past the cache, for the reason that the exchange gets."""

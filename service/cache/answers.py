@@ -5,13 +5,18 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from service.cache.entry import Answers, Entry, dumped
 from service.cache.key import Key
+from service.cache.semantic import SemanticCache
 from service.config.cache import CacheSettings
 
+Floats = NDArray[np.float32]
 Kind = Literal["exact", "near", "semantic"]
 
 
@@ -37,12 +42,21 @@ class AnswerCache:
     Args:
         answers: The store.
         settings: What may be kept.
+        semantic: Finds answers of similar asks; None: only equal ones share answers.
         now_s: Unix seconds.
     """
 
-    def __init__(self, answers: Answers, settings: CacheSettings, *, now_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        answers: Answers,
+        settings: CacheSettings,
+        semantic: SemanticCache | None = None,
+        *,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
         self.answers = answers
         self.settings = settings
+        self.semantic = semantic
         self._now_s = now_s
         self._counts: Counter[str] = Counter()
 
@@ -59,22 +73,68 @@ class AnswerCache:
         age_s = max(self._now_s() - entry.created_s, 0.0)
         return Found(entry, place, "exact" if entry.exact == key.exact else "near", age_s)
 
-    async def keep(self, key: Key, entry: Entry) -> bool:
-        """Keeps an answer, unless it is too large; whether it was."""
+    def compares(self, key: Key, *, leaves_house: bool) -> bool:
+        """Whether asks may be compared with this one.
+
+        Args:
+            key: Of the request.
+            leaves_house: The request may be answered outside; else only a model in the house may embed it.
+        """
+        semantic = self.semantic
+        if semantic is None or not (leaves_house or semantic.embedder.is_local):
+            return False
+        return semantic.takes(key.ask) is not None
+
+    async def find_similar(self, key: Key) -> tuple[Found | None, Floats | None]:
+        """The answer to a similar ask, and the vector of this one for `keep`. Only where `compares` says so."""
+        assert self.semantic is not None
+        similar, vector = await self.semantic.find(key)
+        if similar is None:
+            return None, vector
+        age_s = max(self._now_s() - similar.entry.created_s, 0.0)
+        return Found(similar.entry, similar.place, "semantic", age_s, similar.similarity), vector
+
+    async def keep(self, key: Key, entry: Entry, vector: Floats | None = None) -> bool:
+        """Keeps an answer, unless it is too large; whether it was.
+
+        Args:
+            key: Of the request.
+            entry: Its answer.
+            vector: Of the ask, where similar ones may be served from it.
+        """
+        if vector is not None:
+            entry = replace(entry, ask=key.ask)
         if len(dumped(entry)) > self.settings.max_entry_bytes:
             self._counts["too_large_total"] += 1
             return False
         await self.answers.put(self.place(key), entry)
+        if vector is not None and self.semantic is not None:
+            await self.semantic.add(key, self.place(key), vector)
         self._counts["kept_total"] += 1
         return True
 
     async def reject(self, place: str) -> bool:
-        """Takes back an answer that somebody called wrong; whether there was one."""
+        """Takes back an answer that somebody called wrong, with its neighbours; whether there was one."""
+        entry = await self.answers.get(place) if self.semantic is not None else None
         gone = await self.answers.delete(place)
+        if self.semantic is not None and entry is not None:
+            self._counts["rejected_total"] += await self.semantic.forget(entry, place)
         self._counts["rejected_total"] += gone
         return gone
+
+    async def clear(self) -> int:
+        """Forgets everything; how many answers that were."""
+        if self.semantic is not None:
+            await self.semantic.vectors.clear()
+        return await self.answers.clear()
 
     def snapshot(self) -> dict[str, float]:
         """The store's numbers, and ``kept_total``, ``too_large_total``, ``rejected_total``."""
         counted = {name: float(self._counts[name]) for name in ("kept_total", "too_large_total", "rejected_total")}
-        return {**self.answers.snapshot(), **counted}
+        semantic = self.semantic.snapshot() if self.semantic is not None else {}
+        return {**self.answers.snapshot(), **counted, **semantic}
+
+    async def close(self) -> None:
+        """Closes the connections of the embedding model."""
+        if self.semantic is not None:
+            await self.semantic.embedder.close()

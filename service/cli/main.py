@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("service.cli.import_", "Turn a LiteLLM configuration into ours."),
     "route": ("service.cli.route", "Say which tier a text would get, and why."),
     "keys": ("service.cli.keys", "Give, show and take back keys of callers."),
+    "cache": ("service.cli.cache", "Look into the answer cache, empty it, measure it."),
     "log": ("service.cli.log", "Show the newest decisions."),
     "train": ("service.cli.train", "Train the classifier."),
     "evaluate": ("service.cli.evaluate", "Measure a classifier."),

@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from classifier import Tier
 from service.config.strict import Identifier, RedisUrl, Strict
+
+
+class EmbeddingSettings(Strict):
+    """What turns asks into vectors."""
+
+    host: str | None = Field(
+        default=None, description="Name of an entry of `hosts`; null: all-MiniLM-L6-v2 here (extra `cache-local`)."
+    )
+    provider: Literal["ollama", "openai"] = Field(default="ollama", description="Protocol of the host.")
+    model: str = Field(default="all-MiniLM-L6-v2", description="The model's name at the host, e.g. nomic-embed-text.")
+    deadline_ms: int = Field(default=300, gt=0, description="Longest wait for a vector; then the request is a miss.")
+
+
+class SemanticSettings(Strict):
+    """Answers given again to asks that mean the same in other words."""
+
+    embedding: EmbeddingSettings | None = Field(
+        default=None, description="What turns asks into vectors; null: only equal asks share answers."
+    )
+    error: float = Field(
+        default=0.005,
+        gt=0,
+        lt=0.5,
+        description="Share of different asks that may be taken for the same one, as upper bound of the evidence.",
+    )
+    evidence: str | None = Field(
+        default=None,
+        description="File written by `autotier cache evaluate` for this embedding model; null: what is shipped.",
+    )
+    max_vectors: int = Field(default=20_000, gt=0, description="Most asks that are compared; the oldest goes first.")
 
 
 class CacheSettings(Strict):
@@ -31,6 +63,9 @@ class CacheSettings(Strict):
     )
     groups: dict[Identifier, tuple[Identifier, ...]] = Field(
         default={}, description="Callers that share answers, by a name of yours. All others have answers of their own."
+    )
+    semantic: SemanticSettings = Field(
+        default=SemanticSettings(), description="Answers given again to asks that mean the same in other words."
     )
     redis_url: RedisUrl | None = Field(
         default=None,

@@ -316,6 +316,12 @@ class Configuration(Strict):
                         f"{key}.local: a local deployment in the reasoning tier; move it to coding, "
                         "or leave the tier empty with deployments: []"
                     )
+        embedding = self.cache.semantic.embedding
+        if embedding is not None and embedding.host is not None and embedding.host not in self.hosts:
+            known = ", ".join(self.hosts) or "none"
+            raise ValueError(
+                f"cache.semantic.embedding.host: no host is named {embedding.host!r}; write one of: {known}"
+            )
         if len({c.name for c in self.callers}) != len(self.callers):
             raise ValueError("callers: two callers share a name; names are unique")
         return self

@@ -12,7 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from service.cache.local_model import installed
+from service.cli.cache import command
 from tests.house import FAST, House
 from tests.servers import RedisServer
 
@@ -320,3 +323,87 @@ def _beside(house: House, settings: Callable[[dict[str, Any]], None]) -> Callabl
             )
 
     return change
+
+
+SAME = ("How do I undo my last commit in Git?", "I committed too early, what takes that back in Git?")
+OTHER = (
+    "How do I undo my last two commits in Git?",
+    "How do I undo my last commit in Mercurial?",
+    "How do I redo my last commit in Git?",
+    "Who invented the commit in Git, and what for?",
+)
+
+
+@pytest.fixture(scope="module", params=["memory", "redis"])
+def semantic(request: pytest.FixtureRequest) -> Iterator[House]:
+    """A house that compares asks with the model on this machine, kept in the process or in a Redis."""
+    if not installed():
+        pytest.skip("the extra cache-local is not installed")
+    settings: dict[str, Any] = {"semantic": {"embedding": {"deadline_ms": 10_000}}, "timeout_ms": 1000}
+    if request.param == "memory":
+        with House(change=with_cache(**settings)) as house:
+            yield house
+        return
+    with RedisServer() as server, House(change=with_cache(redis_url=server.url, **settings)) as house:
+        yield house
+
+
+def test_other_words_for_the_same_are_answered_here(semantic: House) -> None:
+    """A paraphrase is served, with its similarity; what differs in a word that counts is not, nor another caller's."""
+    semantic.reset()
+    first = ask(semantic, SAME[0])
+    assert first.headers["x-autotier-cache"] == "miss"
+
+    second = ask(semantic, SAME[1])
+
+    assert second.headers["x-autotier-cache"] == "hit-semantic"
+    assert 0.6 < float(second.headers["x-autotier-cache-similarity"]) < 1
+    assert words(second) == words(first)
+    assert met(semantic) == 1
+    assert ask(semantic, SAME[1], caller="carl").headers["x-autotier-cache"] == "miss"
+    for text in OTHER:
+        assert ask(semantic, text).headers["x-autotier-cache"] == "miss"
+    system = [{"role": "system", "content": "Answer in French."}, {"role": "user", "content": SAME[1]}]
+    assert ask(semantic, "", messages=system).headers["x-autotier-cache"] == "miss"
+
+
+def test_one_wrong_answer_takes_its_entry_along(semantic: House) -> None:
+    """Feedback about a semantic hit takes the answer back for both asks."""
+    texts = ("How can I boil an egg without cracking it?", "What keeps eggs from bursting when they are boiled?")
+    ask(semantic, texts[0])
+    hit = ask(semantic, texts[1])
+    key = {"headers": {"authorization": f"Bearer {KEYS['anna']}"}}
+
+    semantic.post("/v1/feedback", {"decision_id": hit.headers["x-autotier-decision"], "solved": False}, **key)
+
+    assert ask(semantic, texts[0], headers={"x-autotier-cache": "bypass"}).status_code == 200
+    assert ask(semantic, texts[0]).headers["x-autotier-cache"] == "miss"
+
+
+def test_the_command_looks_into_a_running_service(house: House) -> None:
+    """stats, inspect, evict and clear, over the admin routes; without the key they are refused in one line."""
+    answer = ask(house, f"{EASY} (command)")
+    decision = answer.headers["x-autotier-decision"]
+    assert ask(house, f"{EASY} (command)").headers["x-autotier-cache"] == "hit-exact"
+    at = ["--base", house.base, "--key", KEYS["anna"]]
+
+    def run(*arguments: str) -> Any:
+        return CliRunner().invoke(command, arguments)
+
+    shown = run("stats", *at)
+    assert shown.exit_code == 0
+    assert "entries" in shown.output
+    assert "similar asks: off" in shown.output
+    for _ in range(100):
+        found = run("inspect", decision, *at)
+        if found.exit_code == 0:
+            break
+        time.sleep(0.05)
+    assert json.loads(found.output)["choices"][0]["message"]["content"] == words(answer)
+    assert run("evict", decision, *at).output == "removed\n"
+    assert ask(house, f"{EASY} (command)").headers["x-autotier-cache"] == "miss"
+    assert "answers removed" in run("clear", *at).output
+    refused = run("stats", "--base", house.base)
+    assert refused.exit_code == 1
+    assert refused.output.count("\n") == 1
+    assert run("stats", "--base", "http://127.0.0.1:9").exit_code == 1

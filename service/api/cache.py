@@ -1,0 +1,80 @@
+"""``/v1/admin/cache``: what the cache holds, and taking it back. For admins; `autotier cache` asks here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from service.api.parts import Parts, parts_of
+from service.cache.answers import AnswerCache
+from service.errors import InvalidRequest, RecordNotFound
+
+router = APIRouter()
+
+
+def _cache(request: Request) -> AnswerCache:
+    gateway = parts_of(request).gateway
+    gateway.authenticator.admin_of(request)
+    if gateway.replies.cache is None:
+        raise InvalidRequest("the cache is switched off (cache.enabled: false)")
+    return gateway.replies.cache
+
+
+async def _place(parts: Parts, name: str) -> str:
+    """The key of an entry: itself, or that of the decision that made or got it.
+
+    Raises:
+        RecordNotFound: No such decision, or it did not use the cache.
+    """
+    if not name.startswith("dec_"):
+        return name
+    record = await parts.records.get(name)
+    key = (record.decision.get("cache") or {}).get("key") if record is not None else None
+    if not isinstance(key, str):
+        raise RecordNotFound(f"no decision {name[:40]!r} with an answer in the cache")
+    return key
+
+
+@router.get("/v1/admin/cache")
+async def stats(request: Request) -> dict[str, Any]:
+    """Numbers, settings, and the languages in which similar asks share answers."""
+    cache = _cache(request)
+    semantic = cache.semantic
+    shown = {"model": semantic.embedder.model, "thresholds": semantic.thresholds} if semantic is not None else None
+    return {"object": "cache", "numbers": cache.snapshot(), "ttl_s": cache.settings.ttl_s, "semantic": shown}
+
+
+@router.delete("/v1/admin/cache")
+async def clear(request: Request) -> dict[str, Any]:
+    """Forgets everything."""
+    return {"object": "cache", "removed": await _cache(request).clear()}
+
+
+@router.get("/v1/admin/cache/{name}")
+async def inspect(name: str, request: Request) -> dict[str, Any]:
+    """One entry, by its key or by a decision that made or got it."""
+    cache = _cache(request)
+    place = await _place(parts_of(request), name)
+    entry = await cache.answers.get(place)
+    if entry is None:
+        raise RecordNotFound(f"nothing is kept under {place[:40]!r}")
+    return {
+        "object": "cache.entry",
+        "key": place,
+        "deployment": entry.deployment_id,
+        "decision": entry.decision_id,
+        "created_s": entry.created_s,
+        "took_ms": entry.took_ms,
+        "cost_usd": entry.cost_usd,
+        "usage": entry.usage,
+        "ask": entry.ask,
+        "choices": entry.choices,
+    }
+
+
+@router.delete("/v1/admin/cache/{name}")
+async def evict(name: str, request: Request) -> dict[str, Any]:
+    """Takes one entry back, with its neighbours."""
+    cache = _cache(request)
+    return {"object": "cache", "removed": int(await cache.reject(await _place(parts_of(request), name)))}

@@ -1,0 +1,152 @@
+"""``autotier cache``: what a running service keeps, taking it back, and measuring the guard."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import click
+
+DEFAULT_BASE = "http://127.0.0.1:4000"
+LIMIT_S = 30.0
+
+
+@click.group("cache")
+def command() -> None:
+    """Look into the answer cache of a running service, empty it, and measure what it would serve."""
+
+
+def _service(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say which service."""
+    base = click.option("--base", envvar="AUTOTIER_BASE", default=DEFAULT_BASE, show_default=True, help="Its address.")
+    key = click.option("--key", envvar="AUTOTIER_KEY", help="Key of a caller with the admin right, where keys are set.")
+    return base(key(function))
+
+
+@command.command("stats")
+@_service
+def stats(base: str, key: str | None) -> None:
+    """Entries, bytes, hits, evictions, and where similar asks share answers."""
+    shown = _ask("GET", base, "", key)
+    for name, value in sorted(shown["numbers"].items()):
+        click.echo(f"{name:32} {value:,.0f}")
+    semantic = shown["semantic"]
+    if semantic is None:
+        click.echo("similar asks: off (cache.semantic.embedding)")
+    else:
+        on = ", ".join(f"{lang} from {cosine:.2f}" for lang, cosine in sorted(semantic["thresholds"].items()))
+        click.echo(f"similar asks: {semantic['model']}, on in {on or 'no language'}")
+
+
+@command.command("clear")
+@_service
+def clear(base: str, key: str | None) -> None:
+    """Forget every kept answer."""
+    click.echo(f"{_ask('DELETE', base, '', key)['removed']} answers removed")
+
+
+@command.command("inspect")
+@click.argument("name", metavar="KEY_OR_DECISION")
+@_service
+def inspect(name: str, base: str, key: str | None) -> None:
+    """Show one kept answer as JSON."""
+    click.echo(json.dumps(_ask("GET", base, name, key), indent=2, ensure_ascii=False))
+
+
+@command.command("evict")
+@click.argument("name", metavar="KEY_OR_DECISION")
+@_service
+def evict(name: str, base: str, key: str | None) -> None:
+    """Take one answer back, with those of its nearest asks."""
+    removed = _ask("DELETE", base, name, key)["removed"]
+    click.echo("removed" if removed else "nothing was kept there")
+
+
+@command.command("evaluate")
+@click.option("-c", "--config", envvar="AUTOTIER_CONFIG", type=click.Path(path_type=Path), help="Whose embedding.")
+@click.option("--pairs", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Other pairs (.jsonl.gz).")
+@click.option("--error", type=click.FloatRange(0, 0.5, min_open=True), default=0.005, show_default=True)
+@click.option("--write", type=click.Path(dir_okay=False, path_type=Path), help="Write the evidence to this file.")
+@click.option("--language", multiple=True, help="Only these languages.")
+def evaluate(
+    config: Path | None, pairs: Path | None, error: float, write: Path | None, language: tuple[str, ...]
+) -> None:
+    """Measure the guard on labelled pairs, with the configured embedding model or the one on this machine."""
+    from service.cache import evaluation
+    from service.cache.evidence import written
+
+    model, embed = _embedding(config)
+    found = [pair for pair in evaluation.pairs(pairs) if not language or pair.lang in language]
+    rows = evaluation.measure(found, embed, error)
+    click.echo(f"{model}, {len(found)} pairs, error {error:g}\n")
+    click.echo("\n".join(evaluation.table(rows)))
+    if write is not None:
+        write.write_text(written(model, {row.language: row.evidence for row in rows}), encoding="utf-8")
+
+
+def _embedding(config: Path | None) -> tuple[str, Callable[[list[str]], Any]]:
+    """Name of the embedding model, and what embeds with it."""
+    from service.cache.local_model import NAME, LocalModel, installed
+
+    if config is not None:
+        from service.config.load import load_configuration
+
+        configuration = load_configuration(config)
+        settings = configuration.cache.semantic.embedding
+        if settings is not None and settings.host is not None:
+            return settings.model, _at_host(configuration, settings)
+    if not installed():
+        raise click.ClickException("no model here: pip install 'autotier[cache-local]', or name a host with -c")
+    return NAME, LocalModel().embed
+
+
+def _at_host(configuration: Any, settings: Any) -> Callable[[list[str]], Any]:
+    import asyncio
+
+    import numpy as np
+
+    from service.upstream.embedding import HostEmbedder
+
+    async def every(texts: list[str]) -> Any:
+        embedder = HostEmbedder(configuration, settings)
+        try:
+            vectors = np.stack([await embedder.embed(text) for text in texts])
+        finally:
+            await embedder.close()
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+    return lambda texts: asyncio.run(every(texts))
+
+
+def _ask(method: str, base: str, name: str, key: str | None) -> dict[str, Any]:
+    """The service's answer.
+
+    Raises:
+        click.ClickException: It cannot be reached or refuses, in one line.
+    """
+    path = "/v1/admin/cache" + (f"/{quote(name, safe='')}" if name else "")
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    request = urllib.request.Request(base.rstrip("/") + path, method=method, headers=headers)  # noqa: S310  # the user's
+    proxies = urllib.request.ProxyHandler({}) if _is_here(base) else urllib.request.ProxyHandler()
+    opener = urllib.request.build_opener(proxies)
+    try:
+        with opener.open(request, timeout=LIMIT_S) as answer:
+            shown: dict[str, Any] = json.load(answer)
+            return shown
+    except urllib.error.HTTPError as error:
+        try:
+            words = json.load(error)["error"]["message"]
+        except (ValueError, KeyError, TypeError):
+            words = f"HTTP {error.code}"
+        raise click.ClickException(f"{base}: {words}") from None
+    except OSError as error:
+        raise click.ClickException(f"no service at {base}: {getattr(error, 'reason', error)}") from None
+
+
+def _is_here(base: str) -> bool:
+    return urlsplit(base).hostname in ("127.0.0.1", "localhost", "::1")
