@@ -26,6 +26,7 @@ from service.config import Configuration
 from service.decisions.recorder import Recorder
 from service.decisions.store import DecisionStore
 from service.errors import AutotierError, ConfigurationError, StoreError
+from service.experiments.running import Experiments
 from service.limits.limits import Allowances
 from service.limits.queue import Slots
 from service.limits.state import DAY_S, SPEND, ProcessState
@@ -116,6 +117,7 @@ class Assembled:
     looker: Looker
     kept: Kept
     cache: OpenCache
+    experiments: Experiments
 
 
 class Service:
@@ -197,6 +199,7 @@ class Service:
         await self._lasting.overload.allowances.close()
         now, self._now = self._now, None
         if now is not None:
+            await now.experiments.close()
             await now.chain.close()
             await now.cache.close()
             await now.kept.close()
@@ -243,7 +246,9 @@ class Service:
         spoken = await asyncio.to_thread(_warmed, configuration, self._source)
         authenticator = Authenticator(configuration.callers, configuration.caller_limits, configuration.callers_file)
         keys = ConversationKeys(kept.store.secret())
-        looker = Looker(spoken, matrices_of(configuration), configuration, keys)
+        matrices = matrices_of(configuration)
+        looker = Looker(spoken, matrices, configuration, keys)
+        experiments = await asyncio.to_thread(Experiments, configuration, matrices, kept.store, keys, time.time)
         shared = self._shared
         chain = assemble(configuration, state=None if shared is None else shared.holds)
         holds: ConversationStore = kept.recorder if shared is None else shared.conversations(kept.recorder)
@@ -251,7 +256,7 @@ class Service:
         cache = _cache_of(configuration, before)
         gateway = ChatGateway(
             configuration=configuration,
-            flow=Flow(configuration, looker, holds, time.time, recent),
+            flow=Flow(configuration, looker, holds, time.time, recent, experiments),
             chain=chain,
             recorder=kept.recorder,
             holds=holds,
@@ -263,13 +268,16 @@ class Service:
         )
         await cache.start()
         chain.start()
-        return Assembled(configuration, Parts(gateway, kept.recorder, shared), chain, looker, kept, cache)
+        await experiments.start()
+        parts = Parts(gateway, kept.recorder, shared)
+        return Assembled(configuration, parts, chain, looker, kept, cache, experiments)
 
     def _publish(self, after: Assembled) -> None:
         metrics = self._lasting.metrics
         metrics.watch("store", after.kept.recorder.snapshot)
         metrics.watch("upstream", lambda: _upstream_numbers(after.chain))
         metrics.watch("cache", lambda: after.cache.cache.snapshot() if after.cache.cache is not None else {})
+        metrics.watch("experiment", after.experiments.snapshot)
         metrics.watch("classifier", lambda: {"degraded_total": after.looker.degraded})
         self._lasting.overload.slots.resize(after.configuration.server)
         self._now = after
@@ -278,6 +286,7 @@ class Service:
     async def _dropped(gone: Assembled, staying: Assembled) -> None:
         """Closes what ``gone`` has alone, once its last request is over."""
         await gone.parts.users.gone()
+        await gone.experiments.close()
         await gone.chain.close()
         if gone.cache is not staying.cache:
             await gone.cache.close()

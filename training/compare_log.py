@@ -25,7 +25,7 @@ from training.compare import LITELLM, UNITS
 Floats = NDArray[np.float64]
 
 NOT_IDENTIFIED = "not identified: start an experiment"
-COMMAND = "autotier experiment start NAME"
+COMMAND = "autotier experiment start explore"
 COMPARED = ("success", "cost", "cost_per_completed", "latency_p50_s", "latency_p95_s")
 
 

@@ -189,6 +189,7 @@ class Exchange:
         explained["recomputed"] = bool(decision and decision.recomputed)
         explained["regeneration"] = bool(decision and decision.is_regeneration)
         explained["private"] = decision.private if decision else None
+        explained["experiment"] = decision.assignment.recorded() if decision and decision.assignment else None
         explained["order_notes"] = self.notes
         explained["cache"] = asdict(self.cache)
         explained["limit"] = error.limit if isinstance(error, TooManyRequests) else None

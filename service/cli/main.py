@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("service.cli.train", "Train the classifier."),
     "evaluate": ("service.cli.evaluate", "Measure a classifier."),
     "compare": ("service.cli.compare", "Say whether routing pays: on outcomes, labels or the log."),
+    "experiment": ("service.cli.experiment", "Start, stop and report an online experiment."),
     "schema": ("service.cli.schema", "Print the JSON schema of the configuration."),
 }
 

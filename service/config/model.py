@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from classifier import TIERS, Tier
 from service.config.cache import CacheSettings
+from service.config.experiments import ExperimentSettings
 from service.config.strict import Address, CallerKey, Identifier, Matrix, RedisUrl, Strict
 
 
@@ -294,6 +295,9 @@ class Configuration(Strict):
     cache: CacheSettings = Field(default=CacheSettings(), description="Answers that are kept for equal requests.")
     store: Store = Field(default=Store(), description="Where decisions are kept.")
     state: State = Field(default=State(), description="What replicas and workers share.")
+    experiments: tuple[ExperimentSettings, ...] = Field(
+        default=(), description="Online experiments; `autotier experiment start NAME` starts one of them."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -322,6 +326,8 @@ class Configuration(Strict):
             raise ValueError(
                 f"cache.semantic.embedding.host: no host is named {embedding.host!r}; write one of: {known}"
             )
+        if len({e.name for e in self.experiments}) != len(self.experiments):
+            raise ValueError("experiments: two experiments share a name; names are unique")
         if len({c.name for c in self.callers}) != len(self.callers):
             raise ValueError("callers: two callers share a name; names are unique")
         return self

@@ -193,6 +193,19 @@ class DecisionStore:
         self._forget_log()
         return deleted
 
+    def setting(self, key: str) -> str | None:
+        """A value that the service keeps about itself, or None."""
+        with self._reading() as connection:
+            found = connection.execute(select(settings.c.value).where(settings.c.key == key)).scalar()
+        return None if found is None else str(found)
+
+    def put_setting(self, key: str, value: str) -> None:
+        """Keeps a value; the later one counts. On disk when this returns."""
+        with self._writing(self._durable) as connection:
+            put = self._insert(settings).values(key=key, value=value)
+            changed = {"value": put.excluded.value}
+            connection.execute(put.on_conflict_do_update(index_elements=[settings.c.key], set_=changed))
+
     def secret(self) -> bytes:
         """32 random bytes, made once per store: the key of conversation hashes, so that holds survive a restart."""
         with self._writing(self._durable) as connection:

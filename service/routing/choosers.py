@@ -1,4 +1,4 @@
-"""Choosers name the tier; the first that speaks wins: override, conversation, classifier (experiments come between).
+"""Choosers name the tier; the first that speaks wins: override, conversation, experiment, classifier.
 
 A chooser only names a tier. Which deployments of it may serve is the constraints' word, which always comes after.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from classifier import TIERS, Classification, PromptView, Tier
+from service.routing.assignment import Assignment
 from service.routing.conversation import Hold
 from service.routing.decision import Reason
 
@@ -33,6 +34,7 @@ class Situation:
         regenerated: Tier of the same request a moment ago, where this one asks for another answer; else None.
         escalate: ``policy.escalate_on_retry``.
         step_down_confidence: ``policy.step_down_confidence``.
+        assignment: The arm of a running experiment, or None.
     """
 
     override: Tier | None
@@ -42,6 +44,7 @@ class Situation:
     regenerated: Tier | None
     escalate: bool
     step_down_confidence: float
+    assignment: Assignment | None = None
 
 
 def one_up(tier: Tier) -> Tier:
@@ -55,6 +58,7 @@ def choose(situation: Situation) -> Choice:
         _override(situation)
         or _retry(situation)
         or _conversation(situation)
+        or _experiment(situation)
         or _default(situation)
         or _classifier(situation)
     )
@@ -96,6 +100,14 @@ def _conversation(s: Situation) -> Choice | None:
         "continues" if spoken.continues >= 0.5 else f"not sure enough to leave it (below {s.step_down_confidence:.2f})"
     )
     return Choice(held, Reason.CONVERSATION, f"the conversation is on {held}: the new ask {why}")
+
+
+def _experiment(s: Situation) -> Choice | None:
+    """The tier of an arm that names one; a routed arm leaves the word to the classifier."""
+    arm = s.assignment
+    if arm is None or arm.tier is None:
+        return None
+    return Choice(arm.tier, Reason.EXPERIMENT, f"arm {arm.arm} of experiment {arm.experiment}")
 
 
 def _default(s: Situation) -> Choice | None:

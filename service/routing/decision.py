@@ -8,6 +8,7 @@ from typing import Any
 
 from classifier import Classification, PromptView, Tier
 from service.config import Deployment
+from service.routing.assignment import Assignment
 
 
 class Reason(StrEnum):
@@ -55,6 +56,7 @@ class RouteDecision:
         stand_ins: Local deployments of higher tiers that may serve while their model is loaded.
         private: Why the request stays in the house, or None.
         view: The prompt view that was judged.
+        assignment: The arm of a running experiment, whoever named the tier in the end; or None.
     """
 
     tier: Tier
@@ -73,6 +75,7 @@ class RouteDecision:
     stand_ins: tuple[Deployment, ...] = ()
     private: str | None = None
     view: PromptView | None = None
+    assignment: Assignment | None = None
 
     @property
     def artifact(self) -> str | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from classifier import TIERS, Tier
 from service.config import Configuration, Deployment
 from service.errors import ConstraintUnmet, ContextLengthExceeded, TierEmpty, TierForbidden, UnsupportedField
+from service.routing.assignment import Assigner, Assignment
 from service.routing.choosers import Choice, Situation, choose
 from service.routing.constraints import Allowed, Constraints, Needs, needs_of
 from service.routing.conversation import (
@@ -50,6 +51,7 @@ class Flow:
         holds: Where conversations' tiers are kept.
         now_s: Wall clock, Unix seconds.
         recent: Where requests of the last seconds are kept; None: in this process.
+        experiments: Deals requests to the arms of a running experiment; None: there are none.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Flow:
         holds: ConversationStore,
         now_s: Callable[[], float],
         recent: RecentStore | None = None,
+        experiments: Assigner | None = None,
     ) -> None:
         self._configuration = configuration
         self._looker = looker
@@ -66,6 +69,7 @@ class Flow:
         self._now_s = now_s
         self._constraints = Constraints(configuration)
         self._recent: RecentStore = recent or RecentRequests(configuration.policy.regeneration_s)
+        self._experiments = experiments
         self._extra_fields = frozenset(f for _, d in configuration.deployments() for f in d.extra_fields)
 
     async def decide(self, request: ChatRequest, *, dry_run: bool = False) -> RouteDecision:
@@ -85,7 +89,10 @@ class Flow:
         now_s = self._now_s()
         before = await self._recent.tier_of(look.same_request, now_s)
         regenerated = before if before is not None and is_regeneration(request) else None
-        choice = self._choose(request, look, hold, regenerated, before)
+        assignment = None
+        if self._experiments is not None:
+            assignment = await self._experiments.assign(request, look.view, look.classification)
+        choice = self._choose(request, look, hold, regenerated, before, assignment)
         settled = self._settle(choice, request, needs)
         if not dry_run:
             self._recent.remember(look.same_request, settled.allowed.tier, now_s)
@@ -94,6 +101,7 @@ class Flow:
             recomputed=recomputed,
             is_regeneration=regenerated is not None,
             tokens_at_least=at_least,
+            assignment=assignment,
         )
 
     async def _needs(self, request: ChatRequest, look: Look) -> tuple[Needs, int]:
@@ -133,7 +141,13 @@ class Flow:
         return held
 
     def _choose(
-        self, request: ChatRequest, look: Look, hold: Hold | None, regenerated: Tier | None, before: Tier | None
+        self,
+        request: ChatRequest,
+        look: Look,
+        hold: Hold | None,
+        regenerated: Tier | None,
+        before: Tier | None,
+        assignment: Assignment | None,
     ) -> Choice:
         if request.override is None and before is not None and regenerated is None and hold is None:
             return Choice(before, Reason.CONVERSATION, f"the same request a moment ago had {before}")
@@ -147,6 +161,7 @@ class Flow:
                 regenerated=regenerated,
                 escalate=policy.escalate_on_retry,
                 step_down_confidence=policy.step_down_confidence,
+                assignment=assignment,
             )
         )
 
