@@ -60,6 +60,8 @@ def convert(document: Document, env: Mapping[str, str] = os.environ) -> tuple[di
     mapping |= {"hosts": hosts, "tiers": tiers}
     if settings.limits:
         mapping["limits"] = settings.limits
+    if settings.cache:
+        mapping["cache"] = settings.cache
     return mapping, notes.in_order()
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from classifier import TIERS, Tier
+from service.config.litellm_cache import cache_of
 from service.config.litellm_deployment import NEVER_SILENT, RETRIES, TIMES
 from service.config.litellm_notes import NOTHING, Section, wrong
 
-_CACHE = "waits for the cache: answers are not cached yet, the header x-autotier-cache says off"
+_CACHE = "answers are kept as the section cache says"
 _CONTEXT = (
     "needs no setting: prompts are measured before they are sent, and go up a tier only where none of the tier fits"
 )
@@ -36,8 +37,6 @@ _REASONS = {
     "stream_timeout": TIMES,
     "drop_params": NEVER_SILENT,
     "modify_params": NEVER_SILENT,
-    "cache": _CACHE,
-    "cache_params": _CACHE,
     "caching_groups": _CACHE,
     "cache_responses": _CACHE,
     "context_window_fallbacks": _CONTEXT,
@@ -74,11 +73,13 @@ class Settings:
         master_key: Key or reference of the one caller, or None.
         limits: Keys of our ``limits``.
         fallbacks: Tiers after each tier.
+        cache: Keys of our ``cache``.
     """
 
     master_key: str | None = None
     limits: dict[str, Any] = field(default_factory=dict)
     fallbacks: dict[Tier, list[str]] = field(default_factory=dict)
+    cache: dict[str, Any] = field(default_factory=dict)
 
 
 def settings_of(top: Section, groups: Mapping[str, Tier]) -> Settings:
@@ -103,6 +104,8 @@ def settings_of(top: Section, groups: Mapping[str, Tier]) -> Settings:
                 f"{_FAILS}; 15 is enough, since a dead host costs 0.3 s",
             )
         _fallbacks(section, groups, settings.fallbacks)
+        if name == "litellm_settings":
+            settings.cache = cache_of(section)
         section.rest(_REASONS, "not a setting of ours")
     return settings
 

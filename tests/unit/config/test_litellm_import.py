@@ -83,8 +83,9 @@ def test_num_ctx_is_the_context_and_max_tokens_no_reserve() -> None:
         ("litellm_settings.allowed_fails", "never reached it"),
         ("litellm_settings.request_timeout", "per tier"),
         ("litellm_settings.drop_params", "never dropped in silence"),
-        ("litellm_settings.cache", "waits for the cache"),
-        ("litellm_settings.cache_params", "waits for the cache"),
+        ("litellm_settings.cache", "keys by caller"),
+        ("litellm_settings.cache_params.ttl", "cache.ttl_s: 3600"),
+        ("litellm_settings.cache_params.host", "an address is one value here"),
         ("litellm_settings.context_window_fallbacks", "measured before they are sent"),
         ("litellm_settings.master_key", "callers: master"),
         ("router_settings.routing_strategy", "in their order"),
@@ -289,7 +290,8 @@ def test_qwen3_does_not_think_on_the_lightweight_tier_only() -> None:
 
 
 def test_prices_are_the_files_or_said_aloud(tmp_path: Path) -> None:
-    """Dollars per token become dollars per million; a list price comes with a note, an unknown one is 0 with a note."""
+    """Dollars per token become dollars per million; a list price comes with a note, an unknown one is 0 with a
+    note."""
 
     def change(document: dict[str, Any]) -> None:
         _info(2, input_cost_per_token=5e-7, output_cost_per_token="1.5e-6")(document)
