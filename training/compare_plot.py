@@ -37,7 +37,9 @@ def draw(result: Mapping[str, Any], out: Path | None) -> str:
         curve = result.get("curve") or []
         if curve:
             axes.plot(
-                [p["cost"] for p in curve], [p["success"] for p in curve], color="#3b6ea5", label="routed, any fear"
+                *zip(*((p["cost"], p["success"]) for p in curve), strict=True),
+                color="#3b6ea5",
+                label="routing, bold to careful",
             )
         fixed = [one for name, one in result["arms"].items() if name.startswith("always-") and one["cost"] is not None]
         axes.plot([a["cost"] for a in fixed], [a["success"] for a in fixed], "k:", lw=1, label="mixes of fixed tiers")
