@@ -45,17 +45,17 @@ class Stakes:
     """
 
     second_cents: float = 0.5
-    lost_coding: float = 12.0
+    lost_coding: float = 24.0
     lost_reasoning: float = 20.0
-    lost_gravely: float = 60.0
+    lost_gravely: float = 240.0
     money: float = 1.0
     cloud_cents: float = 2.5
 
 
 STAKES = {
     "default": Stakes(),
-    "eco": Stakes(money=6.0, lost_coding=6.0, lost_reasoning=10.0, lost_gravely=25.0),
-    "quality": Stakes(money=0.3, lost_coding=40.0, lost_reasoning=90.0, lost_gravely=300.0),
+    "eco": Stakes(money=6.0, lost_coding=10.0, lost_reasoning=10.0, lost_gravely=60.0),
+    "quality": Stakes(money=0.3, lost_coding=60.0, lost_reasoning=90.0, lost_gravely=600.0),
 }
 
 

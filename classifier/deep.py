@@ -94,7 +94,7 @@ def view_tokens(tokenizer: Any, view: PromptView) -> list[int]:
         view: The prompt view.
 
     Returns:
-        At most 164 token ids. Bounded: the tokenizer never sees more than 3,000 characters.
+        At most 212 token ids. Bounded: the tokenizer never sees more than 3,000 characters.
     """
 
     def encode(text: str, head: int, tail: int) -> list[int]:

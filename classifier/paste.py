@@ -18,7 +18,8 @@ EDGE = 700
 _FENCE = re.compile(r"(?:^|\n)[ \t]*(```|~~~)[^\n]*\n.*?(?:\n[ \t]*\1[ \t]*(?=\n|$)|$)", re.S)
 _CODE_LINE = re.compile(
     r"^\s*(?:[{}\[\]();]+\s*$"
-    r"|(?:@@ |\+\+\+ |--- |[+-]\s*[\w\"'{}<(/#]).*"
+    # A minus and a blank is a bullet of a list, which belongs to the ask; unified diffs are cut out before.
+    r"|(?:@@ |\+\+\+ |--- |(?:\+\s*|-)[\w\"'{}<(/#]).*"
     r"|.*[;{}]\s*$"
     r"|\s*(?:at |File \")[^\n]*[:(]\S*\d.*"
     r"|.*=>.*[({].*"

@@ -56,9 +56,9 @@ class LinearScorer:
             ((s, 3) by structure feature, (3 blocks, 3) by hashed block).
         """
         weighted = row.values[:, None] * self.hashed_weights[row.indices]
-        block = np.searchsorted(np.array(BLOCK_STARTS), row.indices, side="right") - 1
-        blocks = np.zeros((len(BLOCKS), 3))
-        np.add.at(blocks, block, weighted)
+        # Indices come block by block, so each block is a slice.
+        edges = [*np.searchsorted(row.indices, BLOCK_STARTS).tolist(), row.indices.size]
+        blocks = np.array([weighted[edges[i] : edges[i + 1]].sum(axis=0) for i in range(len(BLOCKS))])
         return self.scaled(row)[:, None] * self.structure_weights, blocks
 
 

@@ -115,8 +115,8 @@ def _ask_part(ask: str) -> list[float]:
         _log(len(_LIST_ITEM.findall(ask))),
         _log(len(_OPTION.findall(ask))),
         _log(len(_NUMBER.findall(ask))),
-        sum(1 for c in ask if c.isupper()) / letters,
-        sum(1 for c in ask if not c.isalnum() and not c.isspace()) / max(1, n_chars),
+        sum(map(str.isupper, ask)) / letters,
+        (n_chars - sum(map(str.isalnum, ask)) - sum(map(str.isspace, ask))) / max(1, n_chars),
         _log(len(_QUOTE.findall(ask))),
         _log(len(_IDENTIFIER.findall(ask))),
         _log(len(_FORMULA.findall(ask))),
@@ -127,7 +127,7 @@ def _ask_part(ask: str) -> list[float]:
 
 
 def _material_part(view: PromptView, ask: str) -> list[float]:
-    pasted = bounded(view.pasted, 1_200, 600)
+    pasted = bounded(view.pasted, 900, 400)
     text = f"{ask}\n{pasted}"
     size = max(1, len(text))
     return [
@@ -136,13 +136,14 @@ def _material_part(view: PromptView, ask: str) -> list[float]:
         len(view.pasted) / max(1, len(view.pasted) + len(view.ask)),
         float(view.ask_first),
         float(bool(_CODE.search(text))),
-        float(bool(_DIFF.search(text))),
+        # A substring test costs a hundredth of a regular expression that is not going to match.
+        float(("@@" in text or "diff" in text or "+++" in text or "---" in text) and bool(_DIFF.search(text))),
         float(bool(_TRACE.search(text))),
-        float(bool(_TABLE.search(text))),
-        float(bool(_JSON.search(text))),
-        _log(len(_MARKUP.findall(text))),
-        _log(len(_HEADING.findall(text))),
-        _log(len(_URL.findall(text))),
+        float(("|" in text or text.count(",") > 5) and bool(_TABLE.search(text))),
+        float(("{" in text or "[" in text or ":" in text) and bool(_JSON.search(text))),
+        _log(len(_MARKUP.findall(text)) if "<" in text else 0),
+        _log(len(_HEADING.findall(text)) if "#" in text else 0),
+        _log(len(_URL.findall(text)) if "://" in text else 0),
         len(_BRACKETS.findall(text)) / size,
     ]
 
@@ -165,7 +166,7 @@ def _script_part(ask: str) -> list[float]:
     sample = ask[:400]
     counts = [len(pattern.findall(sample)) for pattern in _SCRIPTS]
     total = max(1, sum(counts))
-    return [*(c / total for c in counts), sum(1 for c in sample if ord(c) > 127) / max(1, len(sample))]
+    return [*(c / total for c in counts), (len(sample) - len(sample.encode("ascii", "ignore"))) / max(1, len(sample))]
 
 
 def structure_vector(view: PromptView) -> NDArray[np.float64]:
@@ -177,6 +178,6 @@ def structure_vector(view: PromptView) -> NDArray[np.float64]:
     Returns:
         (len(STRUCTURE_NAMES),) float64, finite, unscaled.
     """
-    ask = bounded(view.ask, 1_400, 600)
+    ask = bounded(view.ask, 1_000, 400)
     values = [*_ask_part(ask), *_material_part(view, ask), *_request_part(view), *_script_part(ask)]
     return np.array(values, dtype=np.float64)

@@ -14,7 +14,7 @@ from typing import Any
 
 from classifier.record import LabelledRequest, read_requests, read_rows, record_from
 
-BASE_FILES = ("requests.jsonl.gz",)
+BASE_FILES = ("requests.jsonl.gz", "supplement.jsonl.gz")
 FROZEN_FILE = "frozen.jsonl.gz"
 EXAMPLES_FILE = "examples.jsonl"
 LABELLED_FILE = "labelled.jsonl.gz"
@@ -86,7 +86,8 @@ def load_training_data(corpora: Path | None, data: Path | None = None) -> Traini
     hashes: dict[str, str] = {}
     base: list[LabelledRequest] = []
     for name in BASE_FILES:
-        base += _read(folder / name, hashes, source="written")
+        if name == BASE_FILES[0] or (folder / name).is_file():
+            base += _read(folder / name, hashes, source="written")
     real: list[LabelledRequest] = []
     measuring: list[LabelledRequest] = []
     if corpora is not None:

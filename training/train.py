@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 OUT_OF_SOURCE = "out_of_source.npz"
 """Log-odds of every row by models that had not seen its source: what `autotier evaluate` pools."""
 
-SECOND_STAGE_BOUND = 0.002
+SECOND_STAGE_BOUND = 0.01
 """Expected cost, as a share of the matrix's greatest, above which the second stage is asked (training/LOG.md)."""
 
 Say = Callable[[str], None]
