@@ -7,6 +7,7 @@ verdicts 0.2 s (15 s), a round of the prober 0.1 s (1 s); a load takes 0.3 s, an
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,20 +15,25 @@ from typing import Any
 from service.demo.hosts import HostSpec
 from tests.house import FAST
 
+SCALE = float(os.environ.get("FAULTS_SCALE", "1"))
+"""Factor on every time of the suite, for a machine that is busy with other things."""
+
 LIMITS: dict[str, Any] = {
-    "remember_failed_s": 0.2,
-    "cooldown_s": 0.2,
-    "loaded_attempt_s": 1.0,
-    "cold_attempt_s": 2.0,
-    "cold_extra_s": 1.0,
-    "between_tokens_s": 0.6,
-    "answer_cap_s": 4.0,
-    "host_status_remember_s": 0.5,
+    "connect_ms": round(300 * SCALE),
+    "host_status_ms": round(1000 * SCALE),
+    "remember_failed_s": 0.2 * SCALE,
+    "cooldown_s": 0.2 * SCALE,
+    "loaded_attempt_s": 1.0 * SCALE,
+    "cold_attempt_s": 2.0 * SCALE,
+    "cold_extra_s": 1.0 * SCALE,
+    "between_tokens_s": 0.6 * SCALE,
+    "answer_cap_s": 4.0 * SCALE,
+    "host_status_remember_s": 0.5 * SCALE,
     "probe_every_s": 0.1,
 }
-FIRST_TOKEN_S = {"lightweight": 2.5, "coding": 3.0, "reasoning": 2.0}
-HOSTS: dict[str, HostSpec] = {**FAST, "macbook": replace(FAST["macbook"], load_s=0.3)}
-RETRY_AFTER_S = 2
+FIRST_TOKEN_S = {"lightweight": 2.5 * SCALE, "coding": 3.0 * SCALE, "reasoning": 2.0 * SCALE}
+HOSTS: dict[str, HostSpec] = {**FAST, "macbook": replace(FAST["macbook"], load_s=0.3 * SCALE)}
+RETRY_AFTER_S = round(2 * SCALE)
 
 CHAINS: dict[str, tuple[tuple[str, str], ...]] = {
     "lightweight": (("lightweight-mini", "mini"), ("lightweight-macbook", "macbook"), ("lightweight-cloud", "cloud1")),
@@ -73,8 +79,8 @@ FAULTS: dict[str, FaultCase] = {
     "black-holed connect": FaultCase("black-hole", OUT, OUT, settles_s=1.1),
     "accept and hang": FaultCase("hang", OUT | _LATE, _LATE),
     "headers then hang": _both("headers-then-hang", "first_token_timeout"),
-    "slow first token, within the limit": _both("slow-first-token:s=0.4", "answered"),
-    "slow first token, beyond it": _both("slow-first-token:s=6", "first_token_timeout"),
+    "slow first token, within the limit": _both(f"slow-first-token:s={0.4 * SCALE}", "answered"),
+    "slow first token, beyond it": _both(f"slow-first-token:s={6 * SCALE}", "first_token_timeout"),
     "hang mid-stream": _both("hang-mid-stream", "token_timeout", dies=True),
     "reset mid-stream": _both("reset-mid-stream", "cut", "connect", dies=True),
     "clean end mid-stream": _both("cut", "cut", dies=True),
@@ -90,7 +96,7 @@ FAULTS: dict[str, FaultCase] = {
     "503": _both("503", "server_error"),
     "context overflow": _both("context", "context"),
     "silent truncation": FaultCase("truncate", frozenset({"truncated"}), _ANSWERED, dies=True, long=True),
-    "cold load": FaultCase("cold:s=1", _ANSWERED, _ANSWERED, settles_s=0.7),
+    "cold load": FaultCase(f"cold:s={SCALE}", _ANSWERED, _ANSWERED, settles_s=0.7 * SCALE),
     "wrong model served": FaultCase("wrong-model", frozenset({"wrong_model"}), _ANSWERED),
 }
 """``silent truncation`` and ``wrong model`` are failures at home only: a cloud's are warnings (service/upstream)."""

@@ -10,13 +10,13 @@ from typing import Any
 
 import httpx
 
-from tests.faults.cells import CHAINS, Cell
+from tests.faults.cells import CHAINS, SCALE, Cell
 from tests.house import House
 
 SHORT = "What is a closure?"
 LONG = "Sum this up: " + "the quick brown fox jumps over the lazy dog " * 180
 PAST_CACHE = {"x-autotier-cache": "bypass"}
-GIVE_UP_S = 12.0
+GIVE_UP_S = 12.0 * SCALE
 """A client that waits longer than every limit of the suite: what it still waits for then has no limit."""
 
 HOST_OF = {deployment: host for chain in CHAINS.values() for deployment, host in chain}

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.faults.cells import FIRST_TOKEN_S, LIMITS, LOCAL_HOSTS
+from tests.faults.cells import FIRST_TOKEN_S, LIMITS, LOCAL_HOSTS, SCALE
 from tests.faults.play import HOST_OF, Seen
 
-SLACK_S = 1.5
+SLACK_S = 1.5 * SCALE
 """For a machine that is busy with other things. Broken limits show as seconds more, or as the client giving up."""
 
 Rule = Callable[[Seen], str | None]

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from tests.faults.cells import FIRST_TOKEN_S, HOSTS, LIMITS, shortened
+from tests.faults.cells import FIRST_TOKEN_S, HOSTS, LIMITS, SCALE, shortened
 from tests.faults.play import PAST_CACHE, SHORT, Reply, ask, chats
 from tests.faults.rules import SLACK_S
 from tests.house import House
@@ -81,11 +81,11 @@ def _several(faults: dict[str, str], tier: str, status: int) -> Scenario:
 
 def flapping(house: House) -> Story:
     """The Mini is half a second up and half a second down, for four seconds of lightweight traffic."""
-    house.hosts["mini"].set_fault("flapping:period=0.5")
+    house.hosts["mini"].set_fault(f"flapping:period={0.5 * SCALE}")
     served: Counter[str] = Counter()
     ends: Counter[str] = Counter()
     slowest, wrong = 0.0, []
-    until = time.monotonic() + 4
+    until = time.monotonic() + 4 * SCALE
     while time.monotonic() < until:
         reply = ask(house, body("lightweight"))
         record = house.decision(reply.decision_id)
@@ -127,7 +127,7 @@ def _leaves(fault: str, *, after_first: bool) -> Scenario:
         house.hosts["cloud1"].set_fault(fault)
         before = _aborted(house)
         url = f"{house.base}/v1/chat/completions"
-        with httpx.Client(trust_env=False, timeout=1.0) as http:
+        with httpx.Client(trust_env=False, timeout=1.0 * SCALE) as http:
             try:
                 with http.stream("POST", url, json=body("reasoning"), headers=PAST_CACHE) as answer:
                     if after_first:
@@ -210,7 +210,7 @@ def comes_back(house: House) -> Story:
     )
 
 
-def _until(true: Callable[[], bool], limit_s: float = 5.0) -> bool:
+def _until(true: Callable[[], bool], limit_s: float = 5.0 * SCALE) -> bool:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         if true():
@@ -244,11 +244,11 @@ IN_THE_MATRIX: dict[str, Scenario] = {
 
 # A house of its own: slow tokens at the Mini, room for both models at the MacBook, everything optional switched on.
 
-SPECIAL_CAP_S = 2.0
-HEDGE_MS = 250
+SPECIAL_CAP_S = 2.0 * SCALE
+HEDGE_MS = round(250 * SCALE)
 SPECIAL_HOSTS = {
     **HOSTS,
-    "mini": replace(HOSTS["mini"], token_ms=60, answer_tokens=60),
+    "mini": replace(HOSTS["mini"], token_ms=round(60 * SCALE), answer_tokens=60),
     "macbook": replace(
         HOSTS["macbook"], models=("qwen3-coder:30b", "qwen3:8b"), loaded=("qwen3-coder:30b@8192", "qwen3:8b@8192"),
         memory_gb=64,
@@ -293,7 +293,7 @@ def busy_host_is_not_waited_for(house: House) -> Story:
 
 def hedged(house: House) -> Story:
     """The Mini is late with its first token: the MacBook, which holds the same model, is asked beside it and wins."""
-    house.hosts["mini"].set_fault("slow-first-token:s=0.9")
+    house.hosts["mini"].set_fault(f"slow-first-token:s={0.9 * SCALE}")
     reply = ask(house, body("lightweight"))
     attempts = house.decision(reply.decision_id)["attempts"]
     ends = [(a["deployment_id"], a["outcome"]) for a in attempts]
@@ -311,7 +311,7 @@ def hedged(house: House) -> Story:
 
 def private_is_not_hedged(house: House) -> Story:
     """A request with a card number stays with one host at a time."""
-    house.hosts["mini"].set_fault("slow-first-token:s=0.9")
+    house.hosts["mini"].set_fault(f"slow-first-token:s={0.9 * SCALE}")
     reply = ask(house, body("lightweight", text="Is 4111 1111 1111 1111 a card number?"))
     asked = chats(house)
     return _one(house, reply, "a second host was asked" if asked["macbook"] else None)

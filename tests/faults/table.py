@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from tests.faults.cells import SCALE
 from tests.faults.play import Seen
 from tests.faults.scenarios import Story
 
@@ -29,7 +30,7 @@ def table(played: Sequence[Played], commit: str, day: str, machine: str) -> str:
 def _head(played: Sequence[Played], commit: str, day: str, machine: str) -> Iterator[str]:
     yield "# The fault matrix"
     yield ""
-    yield f"Made by `make faults` on {day}, commit {commit}, {machine}. Do not edit."
+    yield f"Made by `make faults` on {day}, commit {commit}, {machine}, times x {SCALE:g}. Do not edit."
     yield ""
     yield "Every row is one request through the whole service in front of simulated hosts; those before the place in"
     yield "the chain are off. Limits are shortened (tests/faults/cells.py): 2.5, 3 and 2 s to the first token per tier"
