@@ -45,16 +45,16 @@ class Replica(House):
             self.file = self.folder / "team.yaml"
             self.file.write_text(TEAM.read_text(encoding="utf-8"), encoding="utf-8")
             self.change(self._change)
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()  # the process would outlive the test
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop(kill=True)  # politely it would wait for a balancer first (drain_s)
         self._stack.close()
-
-    def start_again(self) -> None:
-        """Starts it on the port that it had."""
-        self.start(self.port)
 
     @property
     def port(self) -> int:

@@ -18,6 +18,8 @@ from tests.fleet import bearer, stored
 from tests.house import House
 from tests.servers import RedisServer
 
+pytestmark = pytest.mark.timeout(300)  # workers start several times, each takes seconds
+
 EASY = "What is a mutex?"
 
 
@@ -91,7 +93,6 @@ def test_a_hang_up_reloads_every_worker(running: tuple[House, RedisServer]) -> N
     eventually(lambda: house.log().count("reloaded ") == before + 2)
 
 
-@pytest.mark.timeout(300)  # starts them again, on a loaded machine
 @pytest.mark.parametrize("kill", [False, True])
 def test_workers_end_with_their_parent(running: tuple[House, RedisServer], kill: bool) -> None:
     """SIGTERM ends all of them politely; a parent that is killed leaves no orphan."""
