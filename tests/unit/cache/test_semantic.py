@@ -1,0 +1,159 @@
+"""Similar asks: what is compared, what a slow or failing embedding model costs, what a wrong answer takes along."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from service.cache.answers import AnswerCache
+from service.cache.entry import Entry
+from service.cache.key import Key
+from service.cache.memory import MemoryAnswers
+from service.cache.semantic import MOST_FAILURES, REST_S, SemanticCache
+from service.cache.vectors import MemoryVectors
+from service.config.cache import CacheSettings
+from service.demo.hosts.vectors import embed
+
+FIRST = "How do I undo my last commit in Git?"
+AGAIN = "I committed too early, what takes that back in Git?"
+
+
+class HashedWords:
+    """The simulated hosts' embedding, in the process.
+
+    Attributes:
+        texts: What was embedded.
+        wait_s: How long a call takes.
+        error: Raised instead, if set.
+    """
+
+    model = "hashed-words"
+    is_local = True
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.wait_s = 0.0
+        self.error: Exception | None = None
+
+    async def embed(self, text: str) -> NDArray[np.float32]:
+        """See `Embedder`."""
+        self.texts.append(text)
+        await asyncio.sleep(self.wait_s)
+        if self.error is not None:
+            raise self.error
+        return np.array(embed(text, 256), dtype=np.float32) * 3
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class Rig:
+    """A cache over memory with a clock of its own."""
+
+    def __init__(self, cosine: float = 0.05) -> None:
+        self.now = 100.0
+        self.embedder = HashedWords()
+        answers = MemoryAnswers(1_000_000, 60, clock=lambda: self.now)
+        self.semantic = SemanticCache(
+            self.embedder, MemoryVectors(100), answers, {"en": cosine}, deadline_s=0.05, clock=lambda: self.now
+        )
+        self.cache = AnswerCache(answers, CacheSettings(), self.semantic, now_s=lambda: self.now)
+
+    async def ask(self, text: str, scope: str = "s" * 32) -> str | None:
+        """The decision that a similar ask's answer was made for; None: a miss, whose answer is then kept."""
+        digest = f"{abs(hash((text, scope))):032d}"
+        key = Key(digest, digest, scope, text)
+        if not self.cache.compares(key, leaves_house=False):
+            return None
+        found, vector = await self.cache.find_similar(key)
+        if found is not None:
+            return found.entry.decision_id
+        message = {"role": "assistant", "content": "Use reset."}
+        entry = Entry(digest, scope, "mini", text, self.now, 1.0, 0.0, [{"index": 0, "message": message}])
+        await self.cache.keep(key, entry, vector)
+        return None
+
+
+async def test_a_similar_ask_of_the_same_scope_is_served() -> None:
+    """And none of another scope, or in a language that is off."""
+    rig = Rig()
+    assert await rig.ask(FIRST) is None
+
+    assert await rig.ask(AGAIN, scope="t" * 32) is None
+    assert await rig.ask("Wie mache ich den letzten Commit in Git rückgängig?") is None
+    assert await rig.ask(AGAIN) == FIRST
+    assert "Wie mache ich den letzten Commit in Git rückgängig?" not in rig.embedder.texts
+
+
+async def test_the_guard_stands_above_the_cosine() -> None:
+    """However low the threshold, another number, name or single word is another question."""
+    rig = Rig(cosine=-1.0)
+    await rig.ask(FIRST)
+
+    assert await rig.ask("How do I redo my last commit in Git?") is None
+    assert await rig.ask("What takes 2 early commits back in Git?") is None
+    assert rig.semantic.snapshot()["semantic_refused_few_words_total"] >= 1
+
+
+async def test_below_the_threshold_nothing_is_served() -> None:
+    """The cosine of the language decides after the guard."""
+    rig = Rig(cosine=0.99)
+    await rig.ask(FIRST)
+
+    assert await rig.ask(AGAIN) is None
+
+
+async def test_an_answer_that_is_over_its_time_is_not_served() -> None:
+    """Its vector goes with it."""
+    rig = Rig()
+    await rig.ask(FIRST)
+    rig.now += 61
+
+    assert await rig.ask(AGAIN) is None
+
+
+@pytest.mark.parametrize("error", [OSError("refused"), None], ids=["fails", "is slow"])
+async def test_a_model_that_does_not_answer_rests(error: Exception | None, caplog: pytest.LogCaptureFixture) -> None:
+    """Each call ends at its deadline; after three it is left alone for a while, then tried by one call."""
+    rig = Rig()
+    rig.embedder.error, rig.embedder.wait_s = error, 0.0 if error else 10.0
+    for number in range(MOST_FAILURES + 3):
+        assert await rig.ask(f"How do I undo commit {number} in Git?") is None
+    assert len(rig.embedder.texts) == MOST_FAILURES
+    assert len(caplog.records) == 1
+
+    rig.now += REST_S + 1
+    rig.embedder.error, rig.embedder.wait_s = None, 0.0
+
+    assert await rig.ask(FIRST) is None
+    assert await rig.ask(AGAIN) == FIRST
+
+
+async def test_one_wrong_answer_takes_its_neighbours_along() -> None:
+    """What is nearly the same ask has nearly the same answer: it may be as wrong."""
+    rig = Rig()
+    near = "How do I undo my very last commit in Git?"
+    far = "Which kinds of tree lose their leaves in autumn?"
+    for text in (FIRST, near, far):
+        await rig.ask(text)
+    places = {text: f"{abs(hash((text, 's' * 32))):032d}" for text in (FIRST, near, far)}
+
+    assert await rig.cache.reject(places[FIRST])
+
+    assert await rig.cache.answers.get(places[FIRST]) is None
+    assert await rig.cache.answers.get(places[near]) is None
+    assert await rig.cache.answers.get(places[far]) is not None
+    assert not await rig.cache.reject(places[FIRST])
+
+
+async def test_what_a_host_in_the_house_may_answer_is_not_embedded_outside() -> None:
+    """A model elsewhere is asked only about requests that leave the house anyway."""
+    rig = Rig()
+    rig.embedder.is_local = False  # type: ignore[misc]
+    key = Key("a" * 32, "a" * 32, "s" * 32, FIRST)
+
+    assert not rig.cache.compares(key, leaves_house=False)
+    assert rig.cache.compares(key, leaves_house=True)
