@@ -13,7 +13,7 @@ demo: install  ## The service in front of simulated hosts: a table of decisions,
 	$(BIN)/autotier demo $(ARGS)
 
 test: install  ## All tests that need no browser and no special rights
-	$(BIN)/pytest -q -n 2 $(ARGS)
+	$(BIN)/pytest -q -n 2 --dist loadfile $(ARGS)
 
 lint: install  ## Style, types, architecture
 	$(BIN)/ruff check .
@@ -44,7 +44,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 
 pins:  ## Compile the pins again
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras --group dev pyproject.toml -o requirements/dev.txt
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra deep pyproject.toml -o requirements/run.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra deep --extra postgresql pyproject.toml -o requirements/run.txt
 
 clean:  ## Remove what can be made again
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache bench-results

@@ -278,7 +278,7 @@ class Service:
         metrics.watch("upstream", lambda: _upstream_numbers(after.chain))
         metrics.watch("cache", lambda: after.cache.cache.snapshot() if after.cache.cache is not None else {})
         metrics.watch("experiment", after.experiments.snapshot)
-        metrics.watch("classifier", lambda: {"degraded_total": after.looker.degraded})
+        metrics.watch("classifier", lambda: _classifier_numbers(after.looker))
         self._lasting.overload.slots.resize(after.configuration.server)
         self._now = after
 
@@ -358,6 +358,11 @@ def _warmed(configuration: Configuration, source: str) -> Classifier:
     encoding()
     spoken.classify("warm up")
     return spoken
+
+
+def _classifier_numbers(looker: Looker) -> dict[str, float]:
+    """Requests without the classifier's word, and those whose second stage was late."""
+    return {"degraded_total": looker.degraded, "second_stage_late_total": looker.hurried}
 
 
 def _upstream_numbers(chain: Chain) -> dict[str, float]:

@@ -259,7 +259,11 @@ class ClassifierSettings(Strict):
     stages: Literal[1, 2] | None = Field(
         default=None, description="1: the first stage only; 2: with the second; null: all that are installed."
     )
-    time_limit_ms: int = Field(default=250, gt=0, description="After this the request is `coding`, reason `degraded`.")
+    time_limit_ms: int = Field(
+        default=400,
+        gt=0,
+        description="After this the first stage decides alone; where it is late too: `coding`, reason `degraded`.",
+    )
 
 
 class UpstreamSettings(Strict):
@@ -270,7 +274,7 @@ class UpstreamSettings(Strict):
     )
     on_stream_death: Literal["error", "continue"] = Field(
         default="error",
-        description="A stream that dies ends with an error, or the tier's next deployment continues from what was sent.",
+        description="A stream that dies ends with an error, or the next deployment of the tier continues it.",
     )
 
 

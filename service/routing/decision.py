@@ -102,4 +102,5 @@ class RouteDecision:
             ],
             "tokens": self.tokens,
             "artifact": self.artifact,
+            "stage": spoken.stage if spoken else None,
         }

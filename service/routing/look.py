@@ -64,6 +64,10 @@ def load_classifier(configuration: Configuration, source: str) -> Classifier:
 class Looker:
     """Looks at requests with one classifier, one set of matrices, one privacy floor.
 
+    Attributes:
+        degraded: Requests that got no word of the classifier.
+        hurried: Requests whose second stage was late.
+
     Args:
         classifier: From ``classifier.load``.
         matrices: Cost matrices of the running chain by name; what is missing is the artifact's.
@@ -75,11 +79,13 @@ class Looker:
         self, classifier: Classifier, matrices: Matrices, configuration: Configuration, keys: ConversationKeys
     ) -> None:
         self.classifier = classifier
+        self._first = Classifier(classifier.artifact) if classifier.stages > 1 else classifier
         self._matrices = matrices
         self._privacy = configuration.policy.privacy
         self._limit_s = configuration.classifier.time_limit_ms / 1000
         self._keys = keys
         self.degraded = 0
+        self.hurried = 0
 
     async def look(self, request: ChatRequest) -> Look:
         """The look; long prompts in a thread. Never raises for what only advises."""
@@ -87,11 +93,7 @@ class Looker:
         if sum(map(len, texts)) <= INLINE_CHARS and self.classifier.stages < 2:
             return self._finish(request, *self._see(request, texts))
         view, private, conversation, same = await asyncio.to_thread(self._read, request, texts)
-        try:
-            spoken = await asyncio.wait_for(asyncio.to_thread(self._classify, request, view), self._limit_s)
-        except TimeoutError:
-            return self._finish(request, view, private, conversation, same, (None, "classifier ran out of time"))
-        return self._finish(request, view, private, conversation, same, spoken)
+        return self._finish(request, view, private, conversation, same, await self._in_time(request, view))
 
     def _see(self, request: ChatRequest, texts: list[str]) -> tuple[Any, ...]:
         view, private, conversation, same = self._read(request, texts)
@@ -106,10 +108,23 @@ class Looker:
             self._keys.same_request(request),
         )
 
-    def _classify(self, request: ChatRequest, view: PromptView) -> tuple[Classification | None, str]:
+    async def _in_time(self, request: ChatRequest, view: PromptView) -> tuple[Classification | None, str]:
+        """The classifier's word within its limit: where the second stage is late, the first stage's alone."""
+        try:
+            return await asyncio.wait_for(asyncio.to_thread(self._classify, request, view), self._limit_s)
+        except TimeoutError:
+            if self._first is self.classifier:
+                return None, "classifier ran out of time"
+        self.hurried += 1
+        log.warning("the second stage ran out of time: the first stage decides alone")
+        return self._classify(request, view, self._first)
+
+    def _classify(
+        self, request: ChatRequest, view: PromptView, spoken: Classifier | None = None
+    ) -> tuple[Classification | None, str]:
         matrix = self._matrices.get(request.matrix, request.matrix)
         try:
-            return self.classifier.classify_view(view, matrix=matrix), ""
+            return (spoken or self.classifier).classify_view(view, matrix=matrix), ""
         except Exception as error:  # the classifier advises: its failure degrades loudly, it ends no request
             log.exception("classifier failed")
             return None, f"classifier failed: {type(error).__name__}"
