@@ -35,7 +35,11 @@ def test_the_demo_has_a_dozen_prompts_of_three_tiers_with_both_expectations() ->
 
 @pytest.mark.parametrize(
     ("tier", "deployment", "attempts"),
-    [("coding", "lightweight-mini", 1), ("lightweight", "lightweight-cloud", 1), ("lightweight", "lightweight-mini", 2)],
+    [
+        ("coding", "lightweight-mini", 1),
+        ("lightweight", "lightweight-cloud", 1),
+        ("lightweight", "lightweight-mini", 2),
+    ],
 )
 def test_a_row_differs_by_tier_deployment_and_attempts(tier: str, deployment: str, attempts: int) -> None:
     """Each of the three is compared."""
