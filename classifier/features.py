@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,8 +127,11 @@ def hashed(view: PromptView) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     return np.concatenate((words[0], chars[0], pasted[0])), np.concatenate((words[1], chars[1], pasted[1]))
 
 
+@lru_cache(maxsize=128)
 def feature_row(view: PromptView) -> FeatureRow:
     """All features of a view. Total and finite on any text.
+
+    The rows of the newest views are kept: a request's row is asked for again when its record is written.
 
     Args:
         view: The prompt view.
@@ -136,7 +140,10 @@ def feature_row(view: PromptView) -> FeatureRow:
         The row.
     """
     indices, values = hashed(view)
-    return FeatureRow(structure_vector(view), indices, values)
+    row = FeatureRow(structure_vector(view), indices, values)
+    for array in (row.structure, row.indices, row.values):
+        array.flags.writeable = False  # shared by all who ask
+    return row
 
 
 __all__ = [
