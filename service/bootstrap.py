@@ -276,7 +276,7 @@ class Service:
         metrics = self._lasting.metrics
         metrics.watch("store", after.kept.recorder.snapshot)
         metrics.watch("upstream", lambda: _upstream_numbers(after.chain))
-        metrics.watch("cache", lambda: after.cache.cache.snapshot() if after.cache.cache is not None else {})
+        metrics.watch("cache", after.parts.gateway.replies.snapshot)
         metrics.watch("experiment", after.experiments.snapshot)
         metrics.watch("classifier", lambda: _classifier_numbers(after.looker))
         self._lasting.overload.slots.resize(after.configuration.server)

@@ -118,6 +118,10 @@ class CachedReplies:
             except UpstreamFailure:
                 pass  # somebody else's stream died; this client has seen nothing of it
 
+    def snapshot(self) -> dict[str, float]:
+        """The cache's numbers, and ``joined_total``: requests that shared another's call under way."""
+        return {} if self.cache is None else {**self.cache.snapshot(), "joined_total": float(self._flights.joined)}
+
     async def reject(self, used: Mapping[str, Any]) -> bool:
         """Takes back the answer of a request that it did not help; whether there was one.
 

@@ -45,7 +45,7 @@ class Difference(StrEnum):
     LANGUAGE = "language"
     FEW_WORDS = "few-words"
     LENGTH = "length"
-    SIMILARITY = "similarity"
+    AMBIGUOUS = "ambiguous"
 
 
 @dataclass(frozen=True, slots=True)

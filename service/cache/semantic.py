@@ -26,6 +26,7 @@ NEAREST = 5
 REST_S = 15.0
 MOST_FAILURES = 3
 LONGEST_ASK = 2_000
+RIVAL_GAP = 0.15
 NEIGHBOUR = 0.9
 """Asks so near to one whose answer was called wrong are forgotten with it."""
 
@@ -61,6 +62,24 @@ class Similar:
     entry: Entry
     place: str
     similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A kept ask that may be served, with what the guard read off it."""
+
+    similar: Similar
+    marks: Marks
+
+
+def _is_rival(best: _Candidate, other: _Candidate) -> bool:
+    """Whether two kept asks, both similar to a third, differ from each other and are about as near.
+
+    Then which of the two it means is not known: "undo my last commit" and "redo my last commit" are both near to "take
+    the commit back", and an embedding hardly tells them apart.
+    """
+    near = best.similar.similarity - other.similar.similarity < RIVAL_GAP
+    return near and difference(best.marks, other.marks) is not Difference.NONE
 
 
 class SemanticCache:
@@ -109,7 +128,20 @@ class SemanticCache:
         vector = None if language is None else await self._vector(key.ask)
         if language is None or vector is None:
             return None, None
+        candidates = await self._candidates(key, language, vector)
+        if not candidates:
+            return None, vector
+        best = candidates[0]
+        if any(_is_rival(best, other) for other in candidates[1:]):
+            self._refused[Difference.AMBIGUOUS] += 1
+            return None, vector
+        self._counts["served_total"] += 1
+        return best.similar, vector
+
+    async def _candidates(self, key: Key, language: str, vector: Floats) -> list[_Candidate]:
+        """Kept asks above the threshold that the guard lets pass, the nearest first."""
         marks = marks_of(key.ask, language)
+        found = []
         for place, cosine in await self.vectors.nearest(key.scope, vector, NEAREST):
             if cosine < self.thresholds[language]:
                 break
@@ -117,12 +149,13 @@ class SemanticCache:
             if entry is None:
                 await self.vectors.remove(place)  # over its time, or evicted
             elif entry.scope == key.scope and entry.ask:
-                found = self._differs(marks, entry, language)
-                if found is Difference.NONE:
-                    self._counts["served_total"] += 1
-                    return Similar(entry, place, min(cosine, 1.0)), vector
-                self._refused[found] += 1
-        return None, vector
+                theirs = marks_of(entry.ask, language)
+                differs = Difference.LANGUAGE if language_of(entry.ask) != language else difference(marks, theirs)
+                if differs is Difference.NONE:
+                    found.append(_Candidate(Similar(entry, place, min(cosine, 1.0)), theirs))
+                else:
+                    self._refused[differs] += 1
+        return found
 
     async def add(self, key: Key, place: str, vector: Floats) -> None:
         """Keeps the vector of an ask whose answer is kept."""
@@ -147,11 +180,6 @@ class SemanticCache:
             **{f"semantic_{name}": float(self._counts[name]) for name in names},
             **{f"semantic_refused_{name.replace('-', '_')}_total": float(n) for name, n in self._refused.items()},
         }
-
-    def _differs(self, marks: Marks, entry: Entry, language: str) -> Difference:
-        if language_of(entry.ask) != language:
-            return Difference.LANGUAGE
-        return difference(marks, marks_of(entry.ask, language))
 
     async def _vector(self, text: str) -> Floats | None:
         """Length 1; None where the model failed, was too slow, or rests after failures."""

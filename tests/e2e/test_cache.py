@@ -21,7 +21,8 @@ from tests.servers import RedisServer
 
 EASY = "What is a closure in JavaScript?"
 KEYS = {"anna": "key-of-anna", "ben": "key-of-ben", "carl": "key-of-carl"}
-SLOW = {name: replace(FAST[name], token_ms=20, answer_tokens=40) for name in ("mini", "macbook")}
+SLOW = {"mini": replace(FAST["mini"], token_ms=20), "macbook": replace(FAST["macbook"], token_ms=20, answer_tokens=150)}
+"""Half a second for an answer of the Mini, three for one of the MacBook."""
 
 
 def with_cache(**settings: Any) -> Callable[[dict[str, Any]], None]:
@@ -69,6 +70,12 @@ def met(house: House) -> int:
     """Chat requests that reached any host."""
     paths = ("/api/chat", "/v1/chat/completions")
     return sum(len(host.log().on(path)) for host in house.hosts.values() for path in paths)
+
+
+def joined(house: House) -> float:
+    """Requests that shared a call so far."""
+    text = house.get("/metrics", headers={"authorization": f"Bearer {KEYS['anna']}"}).text
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith("autotier_cache_joined_total "))
 
 
 def words(answer: httpx.Response) -> str:
@@ -245,20 +252,24 @@ def test_twenty_at_once_make_one_call(house: House, stream: bool) -> None:
 
 def test_the_leader_leaves_and_the_others_get_their_answer(house: House) -> None:
     """The first client hangs up in the middle of its stream; the second one has the whole answer."""
-    body = {"model": "lightweight", "stream": True, "messages": [{"role": "user", "content": f"{EASY} (leader)"}]}
+    text = f"{EASY} (leader)"
+    body = {"model": "coding", "stream": True, "messages": [{"role": "user", "content": text}]}
     headers = {"authorization": f"Bearer {KEYS['anna']}"}
+    before = joined(house)
     with httpx.Client(trust_env=False) as http, ThreadPoolExecutor(1) as threads:
         with http.stream("POST", f"{house.base}/v1/chat/completions", json=body, headers=headers) as leader:
             lines = leader.iter_lines()  # kept: a generator that is dropped closes the response
             next(lines)
-            second = threads.submit(ask, house, f"{EASY} (leader)", stream=True)
-            time.sleep(0.4)
+            second = threads.submit(ask, house, text, model="coding", stream=True)
+            deadline = time.monotonic() + 10
+            while joined(house) == before and time.monotonic() < deadline:
+                time.sleep(0.02)
         answer = second.result()
 
     assert answer.headers["x-autotier-cache"] == "shared"
     assert answer.text.endswith("data: [DONE]\n\n")
     assert met(house) == 1
-    assert ask(house, f"{EASY} (leader)").headers["x-autotier-cache"] == "hit-exact"
+    assert ask(house, text, model="coding").headers["x-autotier-cache"] == "hit-exact"
 
 
 def test_all_hosts_down_fails_everybody_once(house: House) -> None:
@@ -363,21 +374,23 @@ def test_other_words_for_the_same_are_answered_here(semantic: House) -> None:
     assert ask(semantic, SAME[1], caller="carl").headers["x-autotier-cache"] == "miss"
     for text in OTHER:
         assert ask(semantic, text).headers["x-autotier-cache"] == "miss"
+    assert ask(semantic, SAME[1]).headers["x-autotier-cache"] == "miss"  # now there are rivals
     system = [{"role": "system", "content": "Answer in French."}, {"role": "user", "content": SAME[1]}]
     assert ask(semantic, "", messages=system).headers["x-autotier-cache"] == "miss"
 
 
 def test_one_wrong_answer_takes_its_entry_along(semantic: House) -> None:
     """Feedback about a semantic hit takes the answer back for both asks."""
-    texts = ("How can I boil an egg without cracking it?", "What keeps eggs from bursting when they are boiled?")
-    ask(semantic, texts[0])
-    hit = ask(semantic, texts[1])
     key = {"headers": {"authorization": f"Bearer {KEYS['anna']}"}}
+    httpx.delete(f"{semantic.base}/v1/admin/cache", trust_env=False, timeout=10, **key)
+    ask(semantic, SAME[0])
+    hit = ask(semantic, SAME[1])
+    assert hit.headers["x-autotier-cache"] == "hit-semantic"
 
-    semantic.post("/v1/feedback", {"decision_id": hit.headers["x-autotier-decision"], "solved": False}, **key)
+    said = semantic.post("/v1/feedback", {"decision_id": hit.headers["x-autotier-decision"], "solved": False}, **key)
 
-    assert ask(semantic, texts[0], headers={"x-autotier-cache": "bypass"}).status_code == 200
-    assert ask(semantic, texts[0]).headers["x-autotier-cache"] == "miss"
+    assert said.status_code == 200
+    assert ask(semantic, SAME[0]).headers["x-autotier-cache"] == "miss"
 
 
 def test_the_command_looks_into_a_running_service(house: House) -> None:

@@ -98,6 +98,16 @@ async def test_the_guard_stands_above_the_cosine() -> None:
     assert rig.semantic.snapshot()["semantic_refused_few_words_total"] >= 1
 
 
+async def test_between_two_rivals_nothing_is_served() -> None:
+    """Two kept asks that differ from each other are both near: which one is meant is not known."""
+    rig = Rig(cosine=0.01)
+    await rig.ask(FIRST)
+    await rig.ask("How do I redo my last commit in Git?")
+
+    assert await rig.ask(AGAIN) is None
+    assert rig.semantic.snapshot()["semantic_refused_ambiguous_total"] == 1
+
+
 async def test_below_the_threshold_nothing_is_served() -> None:
     """The cosine of the language decides after the guard."""
     rig = Rig(cosine=0.99)
