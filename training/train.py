@@ -108,13 +108,7 @@ def run(
         LeakError: A training row is a near neighbour of one of the design's examples.
     """
     settings = config or FirstConfig()
-    rows = load_training_data(corpora, data)
-    say(
-        f"{len(rows.base)} team-written rows, {len(rows.real)} real rows that may train, "
-        f"{len(rows.measuring)} only measured with"
-    )
-    found = check(rows.trainable, load_examples(data))
-    say(f"leak check: nearest example has similarity {found.similarity:.2f}")
+    rows, similarity = checked_rows(corpora, data, say)
     every = rows.trainable + rows.measuring
     trainable = np.arange(len(every)) < len(rows.trainable)
     gate = fit_gate(rows.base, seed)
@@ -130,19 +124,24 @@ def run(
         second, stack = train_second(task, base or read_base(shipped_path()), out, say)
         arrays["stack"] = np.array([stack.first, stack.second, *stack.offset])
     write_out_of_source(out / OUT_OF_SOURCE, every, first.out_of_source, second)
-    metadata = describe(
-        rows, settings, (deep_config or DeepConfig()) if wanted else None, seed, found.similarity, from_scratch
-    )
+    used = (deep_config or DeepConfig()) if wanted else None
+    metadata = describe(rows, settings, used, seed, similarity, from_scratch)
     (out / CARD).write_text(card_text(name, metadata), encoding="utf-8")
     write_artifact(out, name, arrays, metadata, extra=(*DEEP_FILES, OUT_OF_SOURCE) if wanted else (OUT_OF_SOURCE,))
-    return TrainResult(
-        out,
-        corpora is not None and wanted,
-        len(rows.trainable),
-        found.similarity,
-        2 if wanted else 1,
-        notes_of(corpora, wanted),
+    whole = corpora is not None and wanted
+    return TrainResult(out, whole, len(rows.trainable), similarity, 1 + int(wanted), notes_of(corpora, wanted))
+
+
+def checked_rows(corpora: Path | None, data: Path | None, say: Say) -> tuple[TrainingData, float]:
+    """Rows of a run, searched for near neighbours of the examples: (rows, highest similarity)."""
+    rows = load_training_data(corpora, data)
+    say(
+        f"{len(rows.base)} team-written rows, {len(rows.real)} real rows that may train, "
+        f"{len(rows.measuring)} only measured with"
     )
+    found = check(rows.trainable, load_examples(data))
+    say(f"leak check: nearest example has similarity {found.similarity:.2f}")
+    return rows, found.similarity
 
 
 def notes_of(corpora: Path | None, deep: bool) -> tuple[str, ...]:
