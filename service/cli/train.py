@@ -20,9 +20,7 @@ class TrainingFailed(AutotierError):
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--from-scratch", is_flag=True, help="Take no weights of the shipped champion.")
 @click.option("--name", default="champion", show_default=True, help="Name of the artifact.")
-def command(
-    out: Path, corpora: Path | None, data: Path | None, seed: int, from_scratch: bool, name: str
-) -> None:
+def command(out: Path, corpora: Path | None, data: Path | None, seed: int, from_scratch: bool, name: str) -> None:
     """Train the classifier on the base data, and on corpora where a folder of them is named."""
     from training.dataset import DatasetError
     from training.leak import LeakError
