@@ -260,7 +260,7 @@ class ClassifierSettings(Strict):
         default=None, description="1: the first stage only; 2: with the second; null: all that are installed."
     )
     time_limit_ms: int = Field(
-        default=400,
+        default=1000,
         gt=0,
         description="After this the first stage decides alone; where it is late too: `coding`, reason `degraded`.",
     )
