@@ -37,7 +37,7 @@ class SemanticSettings(Strict):
         default=None,
         description="File written by `autotier cache evaluate` for this embedding model; null: what is shipped.",
     )
-    max_vectors: int = Field(default=20_000, gt=0, description="Most asks that are compared; the oldest goes first.")
+    max_vectors: int = Field(default=10_000, gt=0, description="Most asks that are compared; the oldest goes first.")
 
 
 class CacheSettings(Strict):

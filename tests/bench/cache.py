@@ -127,6 +127,6 @@ async def main(entries: int, compared: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--entries", type=int, default=100_000)
-    parser.add_argument("--compared", type=int, default=20_000)
+    parser.add_argument("--compared", type=int, default=10_000)
     given = parser.parse_args()
     asyncio.run(main(given.entries, given.compared))
