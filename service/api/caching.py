@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import orjson
 
 from service.api.exchange import CacheUse, Exchange
+from service.api.replay import Head, Kept, Shared, chunks_of
 from service.cache.answers import AnswerCache, Floats, Found
 from service.cache.eligible import Bypass, is_keepable, request_bypass
 from service.cache.entry import Entry
@@ -23,7 +22,7 @@ from service.routing.decision import Reason, RouteDecision
 from service.routing.fields import ANSWER_LIMITS, changes_answer
 from service.routing.request import ChatRequest
 from service.upstream.collect import Answer, Collector, Tally
-from service.upstream.interface import Attempt, Chunk, Outcome, UpstreamFailure, Usage
+from service.upstream.interface import Chunk, UpstreamFailure
 from service.upstream.plan import Plan
 from service.upstream.serving import Stream
 
@@ -38,21 +37,6 @@ class Sender(Protocol):
     async def open(self, plan: Plan) -> Stream: ...
 
     async def complete(self, plan: Plan) -> Answer: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What a flight opens with.
-
-    Attributes:
-        stream: The stream under way, or None where the whole answer came at once.
-        deployment: What serves at its beginning.
-        attempts: Of the call.
-    """
-
-    stream: Stream | None
-    deployment: Deployment
-    attempts: list[Attempt]
 
 
 class CachedReplies:
@@ -132,7 +116,7 @@ class CachedReplies:
         return self.cache is not None and isinstance(key, str) and await self.cache.reject(key)
 
     async def _read(self, reader: Reader[Head, list[Chunk]], asked: ChatRequest, exchange: Exchange) -> Stream | Answer:
-        shared = _Shared(reader, exchange)
+        shared = Shared(reader, exchange)
         try:
             shared.head = await reader.opened()
             if asked.stream:
@@ -144,7 +128,7 @@ class CachedReplies:
         await shared.aclose()
         return answer
 
-    def _kept(self, found: Found, exchange: Exchange, status: str = "") -> _Kept | None:
+    def _kept(self, found: Found, exchange: Exchange, status: str = "") -> Kept | None:
         entry = found.entry
         assert exchange.decision is not None
         serving = (*exchange.decision.chain, *exchange.decision.stand_ins)
@@ -160,7 +144,7 @@ class CachedReplies:
             saved_ms=entry.took_ms,
             source=entry.decision_id,
         )
-        return _Kept(entry, deployment)
+        return Kept(entry, deployment)
 
     def _lead(
         self,
@@ -215,7 +199,7 @@ class CachedReplies:
 
         return self._flights.lead(place, work, after)
 
-    async def _elsewhere(self, key: Key, exchange: Exchange) -> _Kept | None:
+    async def _elsewhere(self, key: Key, exchange: Exchange) -> Kept | None:
         """The answer that another replica is being given now; None where it is this one's turn to ask."""
         cache, decision = self.cache, exchange.decision
         assert cache is not None
@@ -307,114 +291,3 @@ class CachedReplies:
             shown["address"] = self._configuration.address_of(deployment)
             text = self._texts[deployment.id] = orjson.dumps(shown, option=orjson.OPT_SORT_KEYS).decode()
         return text
-
-
-def chunks_of(choices: list[dict[str, Any]], usage: Usage | None, fingerprint: str | None) -> list[Chunk]:
-    """A whole answer as the chunks of a stream: everything at once, as it is there at once."""
-    deltas = []
-    for choice in choices:
-        message = {k: v for k, v in choice["message"].items() if v is not None}
-        if "tool_calls" in message:
-            message["tool_calls"] = [{"index": i, **call} for i, call in enumerate(message["tool_calls"])]
-        begun: dict[str, Any] = {"index": choice["index"], "delta": message, "finish_reason": None}
-        if choice.get("logprobs"):
-            begun["logprobs"] = choice["logprobs"]
-        deltas.append(begun)
-    ends = [{"index": c["index"], "delta": {}, "finish_reason": c["finish_reason"]} for c in choices]
-    return [Chunk(deltas, system_fingerprint=fingerprint), Chunk(ends), Chunk(usage=usage)]
-
-
-class _Kept:
-    """A kept answer as a `Stream`."""
-
-    def __init__(self, entry: Entry, deployment: Deployment) -> None:
-        self.deployment = deployment
-        self.attempt = Attempt(0, deployment.id, Outcome.ANSWERED)
-        self.tally = Tally()
-        self._entry = entry
-        self._batches = iter([self.chunks()])
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> list[Chunk]:
-        batch = next(self._batches, None)
-        if batch is None:
-            raise StopAsyncIteration
-        for chunk in batch:
-            self.tally.add(chunk)
-        return batch
-
-    async def aclose(self) -> None:
-        """Nothing is open."""
-
-    def chunks(self) -> list[Chunk]:
-        """All of it."""
-        entry = self._entry
-        return chunks_of(entry.choices, Usage(*entry.usage) if entry.usage else None, entry.fingerprint)
-
-    def answer(self) -> Answer:
-        """The whole answer."""
-        entry = self._entry
-        usage = Usage(*entry.usage) if entry.usage else None
-        return Answer(self.deployment, self.attempt, entry.choices, usage, entry.fingerprint)
-
-
-class _Shared:
-    """One request's view of a flight as a `Stream`. Who reads first carries the attempts, and with them the costs."""
-
-    def __init__(self, reader: Reader[Head, list[Chunk]], exchange: Exchange) -> None:
-        self.tally = Tally()
-        self.head: Head | None = None
-        self._reader = reader
-        self._exchange = exchange
-
-    @property
-    def deployment(self) -> Deployment:
-        """What serves now."""
-        assert self.head is not None  # set before anybody reads
-        return self.head.stream.deployment if self.head.stream is not None else self.head.deployment
-
-    @property
-    def attempt(self) -> Attempt:
-        """Of the deployment that serves now."""
-        assert self.head is not None
-        attempts = self.head.attempts
-        return attempts[-1] if attempts else Attempt(0, self.head.deployment.id, Outcome.ANSWERED)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> list[Chunk]:
-        batch = await anext(self._reader)
-        for chunk in batch:
-            self.tally.add(chunk)
-        return batch
-
-    async def answer(self) -> Answer:
-        """The whole answer.
-
-        Raises:
-            UpstreamFailure: The stream died.
-        """
-        collector = Collector()
-        async for batch in self:
-            for chunk in batch:
-                collector.add(chunk)
-        tally = self.tally
-        return Answer(self.deployment, self.attempt, collector.choices(), tally.usage, tally.system_fingerprint)
-
-    async def aclose(self) -> None:
-        """Leaves the flight; the last one out ends it."""
-        flight, reader, exchange = self._reader.flight, self._reader, self._exchange
-        carries = reader.carries and not flight.settled
-        stays = len(flight.readers) > 1 and not flight.is_over
-        await reader.aclose()
-        if not carries:
-            return
-        if self.head is not None:
-            exchange.attempts = self.head.attempts
-        if stays:  # the next reader carries on: what comes from here is in its record
-            exchange.attempts = [copy.copy(attempt) for attempt in exchange.attempts]
-        else:
-            flight.settled = True
