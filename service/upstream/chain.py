@@ -189,10 +189,12 @@ class Chain:
             plan.notes.append(f"{other.id} asked beside {head.id}: no first token within {after_ms} ms")
             return self._attempt(walk, other)
 
-        serving = await first_of(self._attempt(walk, head), after_s=after_ms / 1000, second=second)
-        for attempt in plan.attempts:
-            if attempt.outcome is Outcome.ABORTED and attempt is not serving.attempt:
-                attempt.detail = f"cancelled: {serving.deployment.id} had its first token before"
+        try:
+            serving = await first_of(self._attempt(walk, head), after_s=after_ms / 1000, second=second)
+        except UpstreamFailure as failure:
+            _note_losers(plan, None, f"cancelled: {failure.outcome} beside it ended both")
+            raise
+        _note_losers(plan, serving.attempt, f"cancelled: {serving.deployment.id} had its first token before")
         return serving
 
     def _stop_if_refused(self, walk: Walk, failure: UpstreamFailure) -> None:
@@ -303,7 +305,7 @@ class Chain:
             limit = min(left, self._limits.cold_attempt_s if cold else self._limits.loaded_attempt_s)
         try:
             async with asyncio.timeout(limit):
-                await serving.until_first_token()
+                await self._watched(serving)
         except TimeoutError:
             failure = UpstreamFailure(Outcome.FIRST_TOKEN_TIMEOUT, f"no first token within {limit:.1f} s")
             # Short rations say nothing about the deployment: it had less than a loaded model may take.
@@ -312,6 +314,31 @@ class Chain:
             if failure.outcome is Outcome.CONNECT:
                 self._fleet.lost(deployment, failure.detail)
             raise
+
+    async def _watched(self, serving: Serving) -> None:
+        """Waits for the first token; a local host that is silent meanwhile is looked at once more.
+
+        A pooled connection to a host that fell asleep after its pre-flight shows nothing for as long as one waits.
+
+        Raises:
+            UpstreamFailure: Of the attempt; ``CONNECT`` where the host is not there any more.
+        """
+        deployment = serving.deployment
+        if not self._fleet.is_local(deployment):
+            await serving.until_first_token()
+            return
+        waiting = asyncio.ensure_future(serving.until_first_token())
+        try:
+            await asyncio.wait((waiting,), timeout=self._limits.connect_ms / 1000)
+            lost = not waiting.done() and not await self._fleet.reach(self._fleet.endpoint(deployment), afresh=True)
+            if not lost or waiting.done():
+                await waiting
+                return
+        finally:
+            if not waiting.done():
+                waiting.cancel()
+                await asyncio.wait((waiting,))
+        await serving.fail(UpstreamFailure(Outcome.CONNECT, "the host stopped answering after its pre-flight"))
 
     def _is_cold(self, walk: Walk, deployment: Deployment) -> bool:
         """Whether a local model must load first, or nobody knows; the first one at a host adds to the tier's limit."""
@@ -336,3 +363,10 @@ class Chain:
         local = [d.id for d in deployments if self._fleet.is_local(d)]
         if local:
             raise LocalNotAllowed(f"the plan forbids local deployments and holds {', '.join(local)}")
+
+
+def _note_losers(plan: Plan, winner: Attempt | None, why: str) -> None:
+    """Says in the record why an attempt was given up that nobody but the chain ended."""
+    for attempt in plan.attempts:
+        if attempt.outcome is Outcome.ABORTED and attempt is not winner and not attempt.detail:
+            attempt.detail = why

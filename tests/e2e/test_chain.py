@@ -44,6 +44,21 @@ def test_without_the_mini_the_loaded_coder_answers(house: House, fault: str, str
     assert int(answer.headers["x-autotier-attempts"]) == len(record["attempts"])
 
 
+@pytest.mark.parametrize("fault", ["black-hole", "hang"])
+def test_a_mini_that_falls_asleep_after_an_answer_is_noticed_without_its_whole_limit(house: House, fault: str) -> None:
+    """Its pooled connection is silent: the host is looked at once more, and the attempt ends as a lost connection."""
+    first = house.ask(EASY, headers={"x-autotier-cache": "bypass"})
+    house.hosts["mini"].set_fault(fault)
+
+    second = house.ask(EASY, headers={"x-autotier-cache": "bypass"})
+
+    attempts = house.decision(second.headers["x-autotier-decision"])["attempts"]
+    assert first.headers["x-autotier-deployment"] == "lightweight-mini"
+    assert second.status_code == 200
+    assert attempts[0]["deployment_id"] == "lightweight-mini"
+    assert attempts[0]["outcome"] in ("connect", "preflight_failed")
+
+
 def test_with_the_mini_refused_no_model_is_swapped(house: House) -> None:
     """The MacBook keeps its coder: the request goes to what is loaded."""
     house.hosts["mini"].set_fault("down")
