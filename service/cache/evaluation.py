@@ -88,7 +88,7 @@ def pairs(path: Path | None = None) -> list[Pair]:
     """The pairs, by default those of the checkout or of the package."""
     if path is None:
         name, root = "cache_pairs.jsonl.gz", Path(__file__).resolve().parents[2]
-        path = next(p for p in (root / "data" / name, root / "training" / "shipped" / name) if p.is_file())
+        path = next(p for p in (root / "data" / name, root / "training" / "_data" / name) if p.is_file())
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         return [Pair(**json.loads(line)) for line in lines]
 
