@@ -73,7 +73,7 @@ def handler_of(host: Host) -> Callable[[web.BaseRequest], Awaitable[web.StreamRe
             raise
         except ConnectionError:
             entry.disconnected = True
-            raise
+            raise asyncio.CancelledError from None  # the server's word for a client that left: no traceback
         finally:
             entry.finished_at = time.time()
 
