@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from service.config import Configuration
@@ -225,8 +225,12 @@ class Exchange:
         )
 
 
+_ATTEMPT_FIELDS = tuple(one.name for one in fields(AttemptRecord))
+
+
 def _attempt_record(attempt: Attempt) -> AttemptRecord:
-    return AttemptRecord(**{**asdict(attempt), "outcome": str(attempt.outcome)})
+    kept = {name: getattr(attempt, name) for name in _ATTEMPT_FIELDS}  # asdict walks into every value
+    return AttemptRecord(**{**kept, "outcome": str(attempt.outcome)})
 
 
 def _features(decision: RouteDecision) -> dict[str, Any] | None:
