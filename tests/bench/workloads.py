@@ -36,8 +36,8 @@ HOSTS: dict[Target, HostSpec] = {
 TIER_OF: dict[Target, str] = {"ollama": "lightweight", "openai": "coding", "paced": "reasoning"}
 PROMPTS: dict[Target, str] = {
     "ollama": (
-        "What does the status code 304 mean in HTTP, and when does a browser get one from a server? Please answer in "
-        "two or three plain sentences, without code; I only need it for ticket {n} in our internal wiki."
+        "What is a mutex? Explain it in two or three short sentences please, I only need the idea and a small everyday "
+        "example for ticket {n}, nothing about a certain programming language or library. Thank you!"
     ),
     "openai": (
         "Refactor our Flask order endpoint for ticket {n}: move the validation into a pydantic model, the SQL into a "
