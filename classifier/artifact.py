@@ -84,7 +84,7 @@ def load_artifact(path: Path) -> Artifact:
         ArtifactError: A file is missing, its hash differs, the schema is another one, or an array has the
             wrong shape.
     """
-    metadata = _read_metadata(path)
+    metadata = metadata_of(path)
     for name, digest in metadata["files"].items():
         file = path / name
         if Path(name).name != name or not file.is_file():
@@ -109,7 +109,12 @@ def load_artifact(path: Path) -> Artifact:
     return Artifact(identity, path, metadata, first, calibration, follow_up, matrices, stack, bound)
 
 
-def _read_metadata(path: Path) -> dict[str, Any]:
+def metadata_of(path: Path) -> dict[str, Any]:
+    """The checked metadata of an artifact folder; its other files are not looked at.
+
+    Raises:
+        ArtifactError: There is none, or it does not fit this version.
+    """
     file = path / METADATA
     try:
         metadata = json.loads(file.read_text(encoding="utf-8"))

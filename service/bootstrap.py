@@ -14,7 +14,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from classifier import Classifier
+from classifier import ArtifactError, Classifier
+from classifier.artifact import metadata_of
 from service.api.auth import Authenticator
 from service.api.caching import CachedReplies
 from service.api.drain import Drain
@@ -243,7 +244,7 @@ class Service:
         Raises:
             AutotierError: A file cannot be used.
         """
-        spoken = await asyncio.to_thread(_warmed, configuration, self._source)
+        spoken = await asyncio.to_thread(_warmed, configuration, self._source, before)
         authenticator = Authenticator(configuration.callers, configuration.caller_limits, configuration.callers_file)
         keys = ConversationKeys(kept.store.secret())
         matrices = matrices_of(configuration)
@@ -352,8 +353,19 @@ def _cache_of(configuration: Configuration, before: Assembled | None) -> OpenCac
     return assemble_cache(configuration, embedder)
 
 
-def _warmed(configuration: Configuration, source: str) -> Classifier:
-    """The classifier, after paying what the first request would else pay."""
+def _warmed(configuration: Configuration, source: str, before: Assembled | None) -> Classifier:
+    """The classifier, after paying what the first request would else pay.
+
+    The one before goes on where its settings and its folder are the same: a second stage loaded anew at every reload
+    costs 25 MB that the process does not get back (``python -m tests.bench soak``).
+    """
+    if before is not None and before.configuration.classifier == configuration.classifier:
+        running = before.looker.classifier
+        try:
+            if metadata_of(running.artifact.path) == running.artifact.metadata:
+                return running
+        except ArtifactError:
+            pass  # loading says what is wrong with it
     spoken = load_classifier(configuration, source)
     encoding()
     spoken.classify("warm up")

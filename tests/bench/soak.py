@@ -2,12 +2,14 @@
 
 ``python -m tests.bench soak --requests 100000`` for the long one. Sixteen clients; of ten requests five are short
 answers, three streams, one a stream that its client leaves, one a body that is refused. The Mini goes off, comes back,
-answers 500 and hangs mid-stream in turn, so that each way of failing is walked many times.
+answers 500 and hangs mid-stream in turn, so that each way of failing is walked many times, and the configuration is
+changed and reloaded (SIGHUP) at every fourth sample.
 """
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import statistics
 import sys
 import tempfile
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import yaml
 
 from service.demo.hosts import SimulatedHost
 from service.demo.scenario import HOSTS, write_configuration
@@ -105,8 +108,16 @@ class Soak:
         )
 
 
-async def _watch(soak: Soak, process: psutil.Process, mini: SimulatedHost) -> None:
-    """Samples and turns faults while the clients ask."""
+def _reload(process: psutil.Process, file: Path, number: int) -> None:
+    """Changes a limit in the file and has the service take it."""
+    document = yaml.safe_load(file.read_text())
+    document["limits"] = {**document.get("limits", {}), "between_tokens_s": 30 + number % 2}
+    file.write_text(yaml.safe_dump(document, sort_keys=False))
+    process.send_signal(signal.SIGHUP)
+
+
+async def _watch(soak: Soak, process: psutil.Process, mini: SimulatedHost, file: Path) -> None:
+    """Samples, turns faults and reloads while the clients ask."""
     step = max(1, soak.total // SAMPLES)
     taken = -1
     while True:
@@ -115,6 +126,8 @@ async def _watch(soak: Soak, process: psutil.Process, mini: SimulatedHost) -> No
             taken = reached
             soak.sample(process)
             await mini.aset_fault(FAULTS[taken % len(FAULTS)])
+            if taken % 4 == 3:
+                _reload(process, file, taken // 4)
         await asyncio.sleep(0.05)
 
 
@@ -139,7 +152,7 @@ async def run(requests: int = 5000) -> dict[str, Any]:
         stack.callback(running.stop)
         process = psutil.Process(running.pid)
         soak = Soak(running.port, requests)
-        watch = asyncio.create_task(_watch(soak, process, hosts["mini"]))
+        watch = asyncio.create_task(_watch(soak, process, hosts["mini"], file))
         begun = time.monotonic()
         await asyncio.gather(*(soak.client() for _ in range(CLIENTS)))
         seconds = time.monotonic() - begun
@@ -147,6 +160,7 @@ async def run(requests: int = 5000) -> dict[str, Any]:
         await asyncio.wait((watch,))
         await asyncio.sleep(2)
         settled = {"descriptors": process.num_fds(), "threads": process.num_threads()}
+        reloads = running.said().count("reloaded")
         lines = [line for line in running.said().splitlines() if "Traceback" in line or "never retrieved" in line]
         return {
             "requests": requests,
@@ -154,6 +168,7 @@ async def run(requests: int = 5000) -> dict[str, Any]:
             "answers": dict(sorted(soak.answers.items())),
             "growth": {key: growth(soak.samples, key) for key in ("rss_mb", "descriptors", "threads")},
             "settled": settled,
+            "reloads_in_log": reloads,
             "tracebacks_in_log": len(lines),
             "samples": soak.samples,
         }
