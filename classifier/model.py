@@ -36,6 +36,7 @@ class Classification:
         signal: False if there is nothing to judge; the service then takes its default.
         continues: Probability that the newest ask continues the conversation, 0 without a history.
         needed: What would have changed the tier, in words.
+        second: The second stage's three log-odds, or None where it was not asked.
     """
 
     tier: Tier
@@ -49,6 +50,7 @@ class Classification:
     signal: bool = True
     continues: float = 0.0
     needed: str = ""
+    second: tuple[float, float, float] | None = None
 
 
 class Classifier:
@@ -96,7 +98,7 @@ class Classifier:
         costs = self._matrix(matrix)
         continues = continuation(view, self.artifact.follow_up)
         row = feature_row(carried_view(view) if continues >= 0.5 else view)
-        vector, stage = self._both(view, self._view_probabilities(view, row, continues), costs)
+        vector, second = self._both(view, self._view_probabilities(view, row, continues), costs)
         probabilities = {tier: float(p) for tier, p in zip(TIERS, vector, strict=True)}
         tier = choose(probabilities, costs)
         runner_up = max((t for t in TIERS if t is not tier), key=lambda t: probabilities[t])
@@ -109,10 +111,11 @@ class Classifier:
             features,
             view.tokens,
             self.artifact.id,
-            stage,
+            1 if second is None else 2,
             view.signal,
             continues,
             needed,
+            second,
         )
 
     def predict_proba(self, prompts: Sequence[str | Messages]) -> NDArray[np.float64]:
@@ -136,15 +139,16 @@ class Classifier:
 
     def _both(
         self, view: PromptView, first: NDArray[np.float64], costs: Sequence[Sequence[float]]
-    ) -> tuple[NDArray[np.float64], int]:
-        """Join in the second stage where the first is unsure: (probabilities, last stage asked)."""
+    ) -> tuple[NDArray[np.float64], tuple[float, float, float] | None]:
+        """Join in the second stage where the first is unsure: (probabilities, its log-odds or None)."""
         stack = self.artifact.stack
         if self.deep is None or stack is None or not view.signal:
-            return first, 1
+            return first, None
         greatest = max(max(row) for row in costs)
         if expected_costs(first, costs).min() <= self.artifact.bound * greatest:
-            return first, 1
-        return stack.probabilities(first, self.deep.logits(view)), 2
+            return first, None
+        logits = self.deep.logits(view)
+        return stack.probabilities(first, logits), (float(logits[0]), float(logits[1]), float(logits[2]))
 
     def _matrix(self, matrix: str | Sequence[Sequence[float]] | None) -> Sequence[Sequence[float]]:
         if matrix is None or isinstance(matrix, str):

@@ -8,17 +8,22 @@ import time
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from service.cache.language import language_of
 from service.config import Configuration
+from service.decisions.features import kept_features
 from service.decisions.records import AttemptRecord, DecisionRecord
 from service.errors import RequestError, TooManyRequests, error_body
 from service.limits.limits import Admission, Used
 from service.limits.queue import Slot
+from service.routing.conversation import ConversationKeys
 from service.routing.decision import RouteDecision
 from service.routing.request import CallerIdentity, ChatRequest
 from service.upstream.interface import Attempt, Outcome, Usage
 
 Ending = Literal["answered", "refused", "failed", "aborted", "cut"]
 UNKNOWN_CALLER = "unknown"
+LANGUAGE_CHARS = 400
+"""Of an ask; more of it tells no more about its language."""
 
 
 def new_digits() -> str:
@@ -172,7 +177,13 @@ class Exchange:
         return Used(sum(prompt) + sum(a.completion_tokens or 0 for a in met), self.cost_usd)
 
     def record(
-        self, ending: Ending, status: int, total_ms: float, configuration: Configuration, error: RequestError | None
+        self,
+        ending: Ending,
+        status: int,
+        total_ms: float,
+        configuration: Configuration,
+        error: RequestError | None,
+        keys: ConversationKeys,
     ) -> DecisionRecord:
         """The record of this exchange.
 
@@ -182,6 +193,7 @@ class Exchange:
             total_ms: From the request's first byte to the end of its answer.
             configuration: For what of the prompt may be kept.
             error: The error that the client got, if any.
+            keys: For the hash that all turns of the conversation share.
         """
         decision, request = self.decision, self.request
         kept = configuration.store.prompts
@@ -190,6 +202,9 @@ class Exchange:
         explained["regeneration"] = bool(decision and decision.is_regeneration)
         explained["private"] = decision.private if decision else None
         explained["experiment"] = decision.assignment.recorded() if decision and decision.assignment else None
+        explained["follows"] = decision.follows if decision else None
+        explained["unit"] = keys.unit(request) if decision and request else None
+        explained["answer_limit"] = _answer_limit(request) if request else None
         explained["order_notes"] = self.notes
         explained["cache"] = asdict(self.cache)
         explained["limit"] = error.limit if isinstance(error, TooManyRequests) else None
@@ -225,6 +240,12 @@ class Exchange:
         )
 
 
+def _answer_limit(request: ChatRequest) -> int | None:
+    """The client's own limit of tokens: an answer that ends there was not too short for its tier."""
+    given = request.body.get("max_completion_tokens") or request.body.get("max_tokens")
+    return given if isinstance(given, int) else None
+
+
 _ATTEMPT_FIELDS = tuple(one.name for one in fields(AttemptRecord))
 
 
@@ -237,12 +258,5 @@ def _features(decision: RouteDecision) -> dict[str, Any] | None:
     """The hashed features of the judged prompt with their schema version: enough to retrain, no text."""
     if decision.view is None:
         return None
-    from classifier.features import SCHEMA, feature_row
-
-    row = feature_row(decision.view)
-    return {
-        "schema": SCHEMA,
-        "structure": row.structure.round(6).tolist(),
-        "indices": row.indices.tolist(),
-        "values": row.values.round(4).tolist(),
-    }
+    language = language_of(decision.view.ask[:LANGUAGE_CHARS]) or ""
+    return kept_features(decision.view, decision.classification, language)

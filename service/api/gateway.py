@@ -258,7 +258,7 @@ class ChatGateway:
                 log.error("%s: %s refused our key: %s", exchange.id, attempt.deployment_id, attempt.detail)
         if exchange.first_token_ms is not None:
             self.metrics.first_token.labels(tier).observe(exchange.first_token_ms / 1000)
-        self.recorder.record(lambda: exchange.record(ending, status, total_ms, self.configuration, error))
+        self.recorder.record(lambda: exchange.record(ending, status, total_ms, self.configuration, error, self.keys))
 
 
 @dataclass(frozen=True, slots=True)

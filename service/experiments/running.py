@@ -101,11 +101,7 @@ class Experiments:
         """
         if experiment.unit == "caller":
             return request.caller.name
-        if request.conversation_id is not None:
-            return self._keys.by_id(request.caller.name, request.conversation_id)
-        messages = request.messages
-        first = next((i for i, message in enumerate(messages) if message.get("role") == "user"), len(messages) - 1)
-        return self._keys.by_history(request.caller.name, messages[: first + 1])
+        return self._keys.unit(request)
 
     async def start(self) -> None:
         """Reads what runs and goes on doing so behind the requests."""

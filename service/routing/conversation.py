@@ -112,6 +112,17 @@ class ConversationKeys:
             return self.by_id(request.caller.name, request.conversation_id)
         return self.by_history(request.caller.name, [*request.messages, answer])
 
+    def unit(self, request: ChatRequest) -> str:
+        """Key that all turns of a conversation share, unlike those above: its given id, or what its user said first.
+
+        Two conversations that begin with the same words share it.
+        """
+        if request.conversation_id is not None:
+            return self.by_id(request.caller.name, request.conversation_id)
+        messages = request.messages
+        first = next((i for i, message in enumerate(messages) if message.get("role") == "user"), len(messages) - 1)
+        return self.by_history(request.caller.name, messages[: first + 1])
+
     def same_request(self, request: ChatRequest) -> str:
         """Key that two requests share if caller, given id and all messages are equal."""
         return self._hash(

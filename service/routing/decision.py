@@ -57,6 +57,7 @@ class RouteDecision:
         private: Why the request stays in the house, or None.
         view: The prompt view that was judged.
         assignment: The arm of a running experiment, whoever named the tier in the end; or None.
+        follows: Id of the decision before this one in its conversation, or None.
     """
 
     tier: Tier
@@ -76,6 +77,7 @@ class RouteDecision:
     private: str | None = None
     view: PromptView | None = None
     assignment: Assignment | None = None
+    follows: str | None = None
 
     @property
     def artifact(self) -> str | None:

@@ -102,6 +102,7 @@ class Flow:
             is_regeneration=regenerated is not None,
             tokens_at_least=at_least,
             assignment=assignment,
+            follows=hold.decision_id or None if hold else None,
         )
 
     async def _needs(self, request: ChatRequest, look: Look) -> tuple[Needs, int]:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from classifier.features import SCHEMA
+from service.decisions.store import DecisionStore
 from tests.house import House
 
 HARD = "Analyze the trade-offs between event sourcing and CQRS for an e-commerce system"
@@ -147,3 +149,25 @@ def test_a_shell_script_writes_a_commit_message(house: House, tmp_path: Path) ->
 
     assert done.returncode == 0, done.stderr
     assert "simulated" in done.stdout
+
+
+def test_a_record_keeps_what_retraining_needs(house: House) -> None:
+    """Features with their schema, the second stage's log-odds, language, and the conversation's threads; no text."""
+    headers = {"x-autotier-conversation": "threads"}
+    first = house.ask(f"{HARD}. I am not sure how the orders and the payments belong together", headers=headers)
+    house.decision(first.headers["x-autotier-decision"])
+    second = house.ask("and now the same for the payments of the shop", headers=headers)
+    house.decision(second.headers["x-autotier-decision"])
+
+    store = DecisionStore.open(f"sqlite:///{house.folder / 'demo.sqlite3'}", read_only=True)
+    records = [store.get(answer.headers["x-autotier-decision"]) for answer in (first, second)]
+    store.close()
+
+    before, after = (record for record in records if record is not None)
+    kept = before.features or {}
+    assert (kept["schema"], kept["language"], len(kept["indices"])) == (SCHEMA, "en", len(kept["values"]))
+    assert (kept["second"] is None) == (before.decision["stage"] == 1)
+    assert before.decision["follows"] is None
+    assert after.decision["follows"] == before.id
+    assert after.decision["unit"] == before.decision["unit"]
+    assert (before.messages, after.messages) == (None, None)

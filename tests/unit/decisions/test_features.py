@@ -1,0 +1,72 @@
+"""What is kept of a prompt: enough to train on, nothing to read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+import classifier
+from classifier import view_of
+from classifier.conversation import carried_view
+from classifier.features import SCHEMA, feature_row
+from service.decisions.features import kept_features, kept_row
+
+ASK = "Write a parser for the tide tables of our harbour"
+TALK = [
+    {"role": "user", "content": ASK},
+    {"role": "assistant", "content": "Here it is."},
+    {"role": "user", "content": "and in Rust?"},
+]
+
+
+def test_features_come_back_as_they_were_judged() -> None:
+    """Columns, values and structure are those of the view, to the digits that are kept."""
+    view = view_of(ASK)
+
+    back = kept_row(kept_features(view, classifier.load(stages=1).classify_view(view), "en"))
+
+    assert back is not None
+    assert (back.schema, back.carried, back.second, back.language) == (SCHEMA, False, None, "en")
+    expected = feature_row(view)
+    assert np.array_equal(back.row.indices, expected.indices)
+    assert np.allclose(back.row.values, expected.values, atol=1e-4)
+    assert np.allclose(back.row.structure, expected.structure, atol=1e-6)
+
+
+def test_a_follow_up_is_kept_as_what_it_was_judged_by() -> None:
+    """Where the newest ask most likely continues the one before, both together are kept, and it says so."""
+    view = view_of(TALK)
+    spoken = replace(classifier.load(stages=1).classify_view(view), continues=0.9)
+
+    back = kept_row(kept_features(view, spoken, "en"))
+
+    assert back is not None
+    assert back.carried
+    assert np.array_equal(back.row.indices, feature_row(carried_view(view)).indices)
+
+
+def test_the_log_odds_of_the_second_stage_are_kept() -> None:
+    """Three numbers where it was asked."""
+    view = view_of(ASK)
+    spoken = replace(classifier.load(stages=1).classify_view(view), second=(0.25, -1.5, 2.0))
+
+    back = kept_row(kept_features(view, spoken, ""))
+
+    assert back is not None
+    assert back.second == (0.25, -1.5, 2.0)
+
+
+def test_rows_of_older_versions_are_read() -> None:
+    """Before there were log-odds and languages, schema, structure, indices and values were all."""
+    back = kept_row({"schema": 1, "structure": [0.5], "indices": [3, 7], "values": [0.6, 0.8]})
+
+    assert back is not None
+    assert (back.carried, back.second, back.language) == (False, None, "")
+
+
+def test_what_is_no_row_of_features_is_none() -> None:
+    """Nothing kept, or something else in its place."""
+    assert kept_row(None) is None
+    assert kept_row({"schema": 1}) is None
+    assert kept_row({"schema": "x", "structure": [], "indices": [], "values": []}) is None
