@@ -7,11 +7,13 @@ import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
+from typing import cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from service.api import admin, cache, chat, decisions, feedback, health, models
 from service.api.gateway import error_response
@@ -33,7 +35,25 @@ class _Plain(RequestError):
         self.status = status  # type: ignore[misc]  # the layer's own status
 
 
-def create_app(opener: Opener) -> FastAPI:
+class Application(FastAPI):
+    """FastAPI, and a short way past it for chat requests.
+
+    Its seven layers (routing, dependencies, middleware) cost a chat request 0.2 ms and give it nothing: the gateway
+    reads the body within limits and answers every error itself.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request, or passes the lifespan on."""
+        if scope["type"] != "http" or scope["path"] != chat.PATH or scope["method"] != "POST":
+            await super().__call__(scope, receive, send)
+            return
+        parts = cast(Running, self.state.running).parts
+        with parts.users:
+            response = await parts.gateway.answer(Request(scope, receive, send))
+            await response(scope, receive, send)
+
+
+def create_app(opener: Opener) -> Application:
     """The application over the service that ``opener`` gives for its lifetime, as ``app.state.running``.
 
     What keeps it from starting is ``app.state.failed``, None otherwise.
@@ -52,7 +72,7 @@ def create_app(opener: Opener) -> FastAPI:
             app.state.failed = error
             raise
 
-    app = FastAPI(
+    app = Application(
         title="autotier",
         version=version("autotier"),
         description="An OpenAI-compatible router that picks a tier for each request.",

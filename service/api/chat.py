@@ -9,6 +9,8 @@ from starlette.responses import JSONResponse, Response
 
 from service.api.parts import parts_of
 
+PATH = "/v1/chat/completions"
+
 _CHAT_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -31,9 +33,12 @@ _CHAT_BODY: dict[str, Any] = {
 router = APIRouter()
 
 
-@router.post("/v1/chat/completions", openapi_extra=_CHAT_BODY)
+@router.post(PATH, openapi_extra=_CHAT_BODY)
 async def chat_completions(request: Request) -> Response:
-    """OpenAI's chat completions; the model ``auto`` picks the tier."""
+    """OpenAI's chat completions; the model ``auto`` picks the tier.
+
+    Described here; ``service.api.app`` answers before it comes to this.
+    """
     return await parts_of(request).gateway.answer(request)
 
 

@@ -104,7 +104,7 @@ def serve(app: FastAPI, host: str, port: int, header_s: float, sockets: list[soc
 
     config = uvicorn.Config(
         app, host=host, port=port, http=timed(header_s), log_level="warning", access_log=False, server_header=False,
-        date_header=False,
+        date_header=False, proxy_headers=False,
     )  # fmt: skip
     # A failure of ours has its one line; uvicorn would write the whole trace before it.
     logging.getLogger("uvicorn.error").addFilter(lambda record: app.state.failed is None)
