@@ -46,6 +46,7 @@ class CacheUse:
         saved_usd: What the answer cost when it was made.
         saved_ms: How long it took then.
         source: The decision that it was made for.
+        group: What a verdict on a near or semantic hit counts for: caller or group, tier, language.
     """
 
     status: str = "off"
@@ -55,6 +56,7 @@ class CacheUse:
     saved_usd: float = 0.0
     saved_ms: float = 0.0
     source: str | None = None
+    group: str | None = None
 
 
 @dataclass(slots=True)
@@ -183,7 +185,7 @@ class Exchange:
         total_ms: float,
         configuration: Configuration,
         error: RequestError | None,
-        keys: ConversationKeys,
+        keys: ConversationKeys | None = None,
     ) -> DecisionRecord:
         """The record of this exchange.
 
@@ -193,7 +195,7 @@ class Exchange:
             total_ms: From the request's first byte to the end of its answer.
             configuration: For what of the prompt may be kept.
             error: The error that the client got, if any.
-            keys: For the hash that all turns of the conversation share.
+            keys: For the hash that all turns of the conversation share; None: a request of our own.
         """
         decision, request = self.decision, self.request
         kept = configuration.store.prompts
@@ -203,7 +205,7 @@ class Exchange:
         explained["private"] = decision.private if decision else None
         explained["experiment"] = decision.assignment.recorded() if decision and decision.assignment else None
         explained["follows"] = decision.follows if decision else None
-        explained["unit"] = keys.unit(request) if decision and request else None
+        explained["unit"] = keys.unit(request) if keys and decision and request else None
         explained["answer_limit"] = _answer_limit(request) if request else None
         explained["order_notes"] = self.notes
         explained["cache"] = asdict(self.cache)

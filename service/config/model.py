@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, model_validator
 from classifier import TIERS, Tier
 from service.config.cache import CacheSettings
 from service.config.experiments import ExperimentSettings
+from service.config.learning import Learning
 from service.config.strict import Address, CallerKey, Identifier, Matrix, RedisUrl, Strict
 
 
@@ -302,6 +303,7 @@ class Configuration(Strict):
     experiments: tuple[ExperimentSettings, ...] = Field(
         default=(), description="Online experiments; `autotier experiment start NAME` starts one of them."
     )
+    learning: Learning = Field(default=Learning(), description="What is concluded from the log, and how much it counts.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -25,14 +25,17 @@ from service.decisions.database import (
 )
 from service.decisions.migrations import NewerStore, migrate, pending_of
 from service.decisions.records import DecisionFilter, DecisionRecord, FeedbackRecord, HoldRecord
-from service.decisions.rows import SAID, Batch, DecisionRow, feedback_row, merged, storable
-from service.decisions.schema import attempts, conversations, decisions, feedback, runs, settings
+from service.decisions.rows import Batch, DecisionRow, merged, storable
+from service.decisions.schema import attempts, conversations, decisions, runs, settings
+from service.decisions.statements import Insert, put_conclusions, put_statement
 from service.errors import StoreError, StoreProblem
 
 log = logging.getLogger("autotier.store")
 
 Clock = Callable[[], float]
 _KEY_OF_HASHES = "conversation_secret"
+
+T = TypeVar("T")
 
 
 class DecisionStore:
@@ -129,13 +132,12 @@ class DecisionStore:
                 added = self._put_decisions(connection, [decision])
                 if run_id is not None:
                     self._count(connection, run_id, added)
-            before = reading.statements_on(connection, record.decision_id, lock=True)
-            row = feedback_row(record)
-            said = FeedbackRecord(**row)
-            if _known(before, said):
-                return False
-            connection.execute(self._insert(feedback).values(number=len(before), **row))
-        return True
+            return put_statement(connection, self._insert, record)
+
+    def conclude(self, records: Sequence[FeedbackRecord]) -> list[FeedbackRecord]:
+        """Keeps concluded statements in one transaction; returns those that said something new."""
+        with self._writing(self._engine) as connection:
+            return put_conclusions(connection, self._insert, records)
 
     def feedback_of(self, decision_id: str) -> list[FeedbackRecord]:
         """What holds now about a decision: one record per caller and source."""
@@ -192,6 +194,24 @@ class DecisionStore:
             deleted = pruning.delete_by(self._for_writes(), name)
         self._forget_log()
         return deleted
+
+    def read(self, query: Callable[[Connection], T]) -> T:
+        """Runs a query of another module, in one transaction.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        with self._reading() as connection:
+            return query(connection)
+
+    def change(self, work: Callable[[Connection, Insert], T]) -> T:
+        """Runs a change of another module, in one transaction; it gets the dialect's insert.
+
+        Raises:
+            StoreError: Nothing was changed.
+        """
+        with self._writing(self._engine) as connection:
+            return work(connection, self._insert)
 
     def setting(self, key: str) -> str | None:
         """A value that the service keeps about itself, or None."""
@@ -339,9 +359,3 @@ class DecisionStore:
                 raw = connection.connection.dbapi_connection
                 assert raw is not None
                 raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def _known(before: list[FeedbackRecord], said: FeedbackRecord) -> bool:
-    """Whether ``said`` changes nothing of what holds."""
-    now = next((one for one in merged(before) if (one.caller, one.source) == (said.caller, said.source)), None)
-    return now is not None and all(getattr(said, name) in (None, getattr(now, name)) for name in SAID)
