@@ -44,12 +44,9 @@ def spoken(scorer: LinearScorer, row: FeatureRow, tier: Tier, runner_up: Tier) -
     Returns:
         (features by strength, at most `SHOWN`; a sentence that says what would have changed the tier).
     """
-    structure, blocks = scorer.contributions(row)
-    chosen, other = tier_index(tier), tier_index(runner_up)
-    by_structure = structure[:, chosen] - structure[:, other]
-    by_block = blocks[:, chosen] - blocks[:, other]
+    by_structure, by_block = scorer.contributions(row, tier_index(tier), tier_index(runner_up))
     found = []
-    for i in np.argsort(-np.abs(by_structure))[:SHOWN]:
+    for i in np.abs(by_structure).argsort()[: -SHOWN - 1 : -1].tolist():
         present = row.structure[i] > scorer.mean[i]
         description = DESCRIPTIONS[STRUCTURE_NAMES[i]]
         found.append(Feature(description if present else f"little or none: {description}", float(by_structure[i])))

@@ -9,6 +9,7 @@ multiplicative hashing (Knuth, TAOCP 3, 6.4) of code points, vectorised over num
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -43,6 +44,11 @@ _SPACE = re.compile(r"\s+")
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 _SHIFT = np.uint64(29)
+_LATER_BLOCKS = np.array(BLOCK_STARTS[1:])
+
+Codes = NDArray[np.uint64]
+
+_NOTHING: Codes = np.empty(0, np.uint64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,53 +67,82 @@ class FeatureRow:
 
 
 def _scatter(codes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    mixed = codes * _MULTIPLIER
-    return (mixed ^ (mixed >> _SHIFT)) * _MIX
+    """Mixes an array of codes in place."""
+    codes *= _MULTIPLIER
+    codes ^= codes >> _SHIFT
+    codes *= _MIX
+    return codes
 
 
-def _block(hashes: NDArray[np.uint64], bits: int, start: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Counts of hashes in 2**bits columns, damped (1 + ln) and scaled to norm 1."""
+def _columns(words: Codes, chars: Codes, pasted: Codes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Counts of hashes by column, damped (1 + ln), each block scaled to norm 1. One sort for all three blocks."""
+    hashes = np.concatenate((words, chars, pasted))
     if not hashes.size:
         return np.empty(0, np.int64), np.empty(0, np.float64)
+    edge = words.size + chars.size
+    hashes[:edge] >>= np.uint64(64 - WORD_BITS)
+    hashes[words.size : edge] += np.uint64(BLOCK_STARTS[1])
+    hashes[edge:] >>= np.uint64(64 - PASTE_BITS)
+    hashes[edge:] += np.uint64(BLOCK_STARTS[2])
     # Sorting some thousand short keys is cheaper than walking an array of all columns.
-    keys = np.sort((hashes >> np.uint64(64 - bits)).astype(np.uint32))
-    edges = np.flatnonzero(keys[1:] != keys[:-1]) + 1
-    firsts = np.concatenate(([0], edges))
-    counts = np.diff(firsts, append=keys.size)
-    values = 1.0 + np.log(counts)
-    return keys[firsts].astype(np.int64) + start, values / np.sqrt(values @ values)
+    keys = hashes.astype(np.uint32)
+    keys.sort()
+    changes = np.flatnonzero(keys[1:] != keys[:-1])
+    firsts = np.zeros(changes.size + 1, np.int64)
+    np.add(changes, 1, out=firsts[1:])
+    counts = np.empty(firsts.size, np.float64)
+    np.subtract(firsts[1:], firsts[:-1], out=counts[:-1])
+    counts[-1] = keys.size - firsts[-1]
+    np.log(counts, out=counts)
+    counts += 1.0
+    indices = keys[firsts].astype(np.int64)
+    starts = indices.searchsorted(_LATER_BLOCKS).tolist()
+    for begin, end in zip((0, *starts), (*starts, indices.size), strict=True):
+        if end > begin:
+            block = counts[begin:end]
+            block /= math.sqrt(block @ block)
+    return indices, counts
 
 
-def _points(text: str) -> NDArray[np.uint64]:
+def _points(text: str) -> Codes:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
 
 
-def _sequence_hashes(points: NDArray[np.uint64], orders: tuple[int, ...]) -> NDArray[np.uint64]:
-    """Hashes of all runs of the given lengths in a sequence of codes (length of the run included in the hash)."""
-    found: list[NDArray[np.uint64]] = []
+def _sequence_hashes(points: Codes, shortest: int, longest: int) -> Codes:
+    """Hashes of all runs of these lengths in a sequence of codes (length of the run included in the hash)."""
     scattered = _scatter(points + np.uint64(1))
     running = np.zeros_like(scattered)
-    for length in range(1, max(orders) + 1):
-        if points.size < length:
-            break
-        running = _scatter(running[: points.size - length + 1] + scattered[length - 1 :] + np.uint64(length))
-        if length in orders:
+    found: list[Codes] = []
+    for length in range(1, min(longest, points.size) + 1):
+        behind = scattered[length - 1 :] + np.uint64(length)
+        behind += running[: behind.size]
+        running = _scatter(behind)
+        if length >= shortest:
             found.append(running)
-    return np.concatenate(found) if found else np.empty(0, np.uint64)
+    return np.concatenate(found) if found else _NOTHING
 
 
-def word_codes(text: str) -> NDArray[np.uint64]:
+def word_codes(text: str) -> Codes:
     """One 64-bit code for each word or punctuation mark of a text, in order; numbers are one word by their length."""
-    words = _WORD.findall(_DIGITS.sub(lambda m: "0" * min(len(m.group()), 4), text.lower()))
+    if not text:
+        return _NOTHING
+    words = _WORD.findall(_DIGITS.sub(_by_length, text.lower()))
     if not words:
-        return np.empty(0, np.uint64)
-    points = _points("".join(words))
-    ends = np.cumsum(np.fromiter((len(w) for w in words), np.int64, len(words)))
-    starts = np.concatenate(([0], ends[:-1]))
-    position = np.arange(points.size) - np.repeat(starts, ends - starts)
-    codes = _scatter(points + (position.astype(np.uint64) << np.uint64(32)) + np.uint64(7))
-    total: NDArray[np.uint64] = np.add.reduceat(codes, starts)
+        return _NOTHING
+    codes = _points("".join(words))
+    lengths = np.fromiter(map(len, words), np.int64, len(words))
+    starts = lengths.cumsum()
+    starts -= lengths
+    position = np.arange(codes.size)
+    position -= starts.repeat(lengths)
+    codes += position.astype(np.uint64) << np.uint64(32)
+    codes += np.uint64(7)
+    total: Codes = np.add.reduceat(_scatter(codes), starts)
     return total
+
+
+def _by_length(number: re.Match[str]) -> str:
+    return "0" * min(len(number.group()), 4)
 
 
 def hashed(view: PromptView) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -120,11 +155,12 @@ def hashed(view: PromptView) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         (indices, values) as in `FeatureRow`.
     """
     ask = bounded(view.ask, *ASK_CHARS)
-    words = _block(_sequence_hashes(word_codes(ask), (1, 2)), WORD_BITS, BLOCK_STARTS[0])
-    smooth = " " + _SPACE.sub(" ", _DIGITS.sub("0", ask.lower())) + " "
-    chars = _block(_sequence_hashes(_points(smooth), CHAR_ORDERS), CHAR_BITS, BLOCK_STARTS[1])
-    pasted = _block(_scatter(word_codes(bounded(view.pasted, *PASTE_CHARS))), PASTE_BITS, BLOCK_STARTS[2])
-    return np.concatenate((words[0], chars[0], pasted[0])), np.concatenate((words[1], chars[1], pasted[1]))
+    smooth = f" {_SPACE.sub(' ', _DIGITS.sub('0', ask.lower()))} "
+    return _columns(
+        _sequence_hashes(word_codes(ask), 1, 2),
+        _sequence_hashes(_points(smooth), CHAR_ORDERS[0], CHAR_ORDERS[-1]),
+        _scatter(word_codes(bounded(view.pasted, *PASTE_CHARS)).copy()),
+    )
 
 
 @lru_cache(maxsize=128)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,13 @@ from classifier.conversation import carried_view, continuation
 from classifier.deep import DeepStage, installed, load_deep
 from classifier.explain import Feature, spoken
 from classifier.features import FeatureRow, feature_row
-from classifier.policy import as_matrix, choose, expected_costs
+from classifier.policy import choose, expected_costs, known_matrix
 from classifier.prompt import Messages, PromptView, view_of
 from classifier.tiers import TIERS, Tier
+
+
+def _unexplained() -> tuple[tuple[Feature, ...], str]:
+    return (), ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,28 +34,36 @@ class Classification:
         confidence: Probability of `tier`, 0 to 1.
         probabilities: Probability of each tier; they sum to 1.
         runner_up: The most probable tier other than `tier`.
-        features: What spoke, strongest first; a positive contribution speaks for `tier` against `runner_up`.
         tokens: Token estimate of the whole request (`PromptView.tokens`).
         artifact: Id of the artifact.
         stage: Last stage that was asked, 1 or 2.
         signal: False if there is nothing to judge; the service then takes its default.
         continues: Probability that the newest ask continues the conversation, 0 without a history.
-        needed: What would have changed the tier, in words.
         second: The second stage's three log-odds, or None where it was not asked.
+        explain: Gives `features` and `needed`, when somebody asks: it takes a fifth of the time of the rest.
     """
 
     tier: Tier
     confidence: float
     probabilities: Mapping[Tier, float]
     runner_up: Tier
-    features: tuple[Feature, ...]
     tokens: int
     artifact: str
     stage: int
     signal: bool = True
     continues: float = 0.0
-    needed: str = ""
     second: tuple[float, float, float] | None = None
+    explain: Callable[[], tuple[tuple[Feature, ...], str]] = field(default=_unexplained, compare=False, repr=False)
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """What spoke, strongest first; a positive contribution speaks for `tier` against `runner_up`."""
+        return self.explain()[0]
+
+    @property
+    def needed(self) -> str:
+        """What would have changed the tier, in words; "" where nobody knows."""
+        return self.explain()[1]
 
 
 class Classifier:
@@ -99,23 +112,21 @@ class Classifier:
         continues = continuation(view, self.artifact.follow_up)
         row = feature_row(carried_view(view) if continues >= 0.5 else view)
         vector, second = self._both(view, self._view_probabilities(view, row, continues), costs)
-        probabilities = {tier: float(p) for tier, p in zip(TIERS, vector, strict=True)}
+        probabilities = dict(zip(TIERS, vector.tolist(), strict=True))
         tier = choose(probabilities, costs)
-        runner_up = max((t for t in TIERS if t is not tier), key=lambda t: probabilities[t])
-        features, needed = spoken(self.artifact.first, row, tier, runner_up)
+        runner_up = max((t for t in TIERS if t is not tier), key=probabilities.__getitem__)
         return Classification(
             tier,
             probabilities[tier],
             probabilities,
             runner_up,
-            features,
             view.tokens,
             self.artifact.id,
             1 if second is None else 2,
             view.signal,
             continues,
-            needed,
             second,
+            cache(partial(spoken, self.artifact.first, row, tier, runner_up)),
         )
 
     def predict_proba(self, prompts: Sequence[str | Messages]) -> NDArray[np.float64]:
@@ -158,7 +169,7 @@ class Classifier:
                     f"no cost matrix {name!r} in {self.artifact.id}: it has {', '.join(self.artifact.matrices)}"
                 )
             return self.artifact.matrices[name]
-        return as_matrix(matrix)
+        return known_matrix(matrix)
 
     def _view_probabilities(self, view: PromptView, row: FeatureRow, continues: float) -> NDArray[np.float64]:
         """Mixture of "carries on" and "new ask"; `row` is the likelier of the two."""

@@ -8,6 +8,7 @@ order of `TIERS`; its unit is arbitrary (only ratios matter) and its diagonal is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,18 @@ def as_matrix(rows: Sequence[Sequence[float]]) -> Matrix:
         raise ValueError("costs must be finite and not negative")
     first, second, third = (tuple(float(v) for v in row) for row in array)
     return (first, second, third)  # type: ignore[return-value]  # three floats each: the shape was checked above
+
+
+@lru_cache(maxsize=64)
+def _frozen(rows: Matrix) -> Matrix:
+    return as_matrix(list(rows))
+
+
+def known_matrix(rows: Sequence[Sequence[float]]) -> Matrix:
+    """`as_matrix`, which checks the same tuples once."""
+    if isinstance(rows, tuple) and all(isinstance(row, tuple) for row in rows):
+        return _frozen(rows)  # type: ignore[arg-type]  # what is no matrix raises there
+    return as_matrix(rows)
 
 
 def expected_costs(probabilities: NDArray[np.float64], matrix: Sequence[Sequence[float]]) -> NDArray[np.float64]:
@@ -73,8 +86,11 @@ def choose(probabilities: Mapping[Tier, float], matrix: Sequence[Sequence[float]
     Returns:
         The chosen tier.
     """
-    row = np.array([[probabilities.get(tier, 0.0) for tier in TIERS]])
-    return TIERS[int(choose_index(row, matrix)[0])]
+    # Nine products in plain Python: arrays of three would cost ten times as much to make.
+    p1, p2, p3 = (probabilities.get(tier, 0.0) for tier in TIERS)
+    costs = [p1 * a + p2 * b + p3 * c for a, b, c in zip(*matrix, strict=True)]
+    least = min(costs) + TIE
+    return next(tier for tier, cost in zip(reversed(TIERS), reversed(costs), strict=True) if cost <= least)
 
 
 def least_cost(probabilities: Mapping[Tier, float], matrix: Sequence[Sequence[float]]) -> float:

@@ -65,7 +65,6 @@ DESCRIPTIONS: dict[str, str] = dict(_FEATURES)
 
 _WORD = re.compile(r"\w+")
 _SENTENCE = re.compile(r"[.!?。！？।؟…]+(?=\s|$|[^\x00-\x7f])")
-_QUESTION = re.compile(r"[?？؟]")
 _LIST_ITEM = re.compile(r"(?m)^\s*(?:[-*•·]|\d{1,2}[.)、]|[a-zA-Z][.)])\s+\S")
 _OPTION = re.compile(r"(?m)^\s*\(?[A-Ja-j][.):]\)?\s*\S")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -84,7 +83,7 @@ _JSON = re.compile(r"[{\[]\s*\"[\w-]+\"\s*[:,]|^\s*[\w-]+:\s+\S.*\n\s*[\w-]+:\s+
 _MARKUP = re.compile(r"</?[a-zA-Z][\w-]*(?:\s[^<>]*)?>")
 _HEADING = re.compile(r"^#{1,4}\s+\S", re.M)
 _URL = re.compile(r"https?://\S+")
-_BRACKETS = re.compile(r"[{}()\[\];=<>]")
+_BRACKETS = "{}()[];=<>"
 _SCRIPTS: tuple[re.Pattern[str], ...] = (
     re.compile(r"[a-zA-Z\u00c0-\u024f]"),
     re.compile(r"[\u0400-\u04ff]"),
@@ -92,6 +91,60 @@ _SCRIPTS: tuple[re.Pattern[str], ...] = (
     re.compile(r"[\u0590-\u06ff]"),
     re.compile(r"[\u0900-\u0e7f]"),
 )
+
+# What a form needs to be there at all: a search for one character costs a hundredth of an expression that is not
+# going to match. Each is necessary, never sufficient.
+_DOTTED = re.compile(r"[._]\w")
+_CAMEL = re.compile(r"[a-z][A-Z]")
+_CLOCK = re.compile(r"\d:\d")
+_IN_FORMULA = re.compile(r"[$\\∑∫√≤≥≠∈∀∃→π^=<>*/+]")
+_KEYWORDS = ("```", "def", "class", "import", "function", "const", "let", "var", "public", "#include")
+_LOWER = bytes(range(ord("a"), ord("z") + 1))
+_UPPER = bytes(range(ord("A"), ord("Z") + 1))
+_LETTERS = _UPPER + _LOWER
+_ALNUM = _LETTERS + bytes(range(ord("0"), ord("9") + 1))
+_BLANKS = bytes(c for c in range(128) if chr(c).isspace())
+
+
+def _count(text: str) -> tuple[int, int]:
+    """How many capitals a text has, and how many characters that are neither alphanumeric nor white space."""
+    if not text.isascii():
+        return sum(map(str.isupper, text)), len(text) - sum(map(str.isalnum, text)) - sum(map(str.isspace, text))
+    data = text.encode()
+    return len(data) - len(data.translate(None, _UPPER)), len(data.translate(None, _ALNUM + _BLANKS))
+
+
+def _identifiers(ask: str) -> int:
+    if not (
+        "`" in ask
+        or "/" in ask
+        or "()" in ask
+        or "--" in ask
+        or _DOTTED.search(ask) is not None
+        or _CAMEL.search(ask) is not None
+    ):
+        return 0
+    return len(_IDENTIFIER.findall(ask))
+
+
+def _has_trace(text: str) -> bool:
+    if not (
+        "Error" in text
+        or "Exception" in text
+        or "Traceback" in text
+        or "panic:" in text
+        or 'File "' in text
+        or ("at " in text and "(" in text)
+        or (":" in text and _CLOCK.search(text) is not None)
+    ):
+        return False
+    return _TRACE.search(text) is not None
+
+
+def _has_structured(text: str) -> bool:
+    if not (text.count(":") > 1 or ('"' in text and ("{" in text or "[" in text))):
+        return False
+    return _JSON.search(text) is not None
 
 
 def _log(count: float) -> float:
@@ -103,25 +156,26 @@ def _ask_part(ask: str) -> list[float]:
     n_chars, n_words = len(ask), len(words)
     letters = max(1, sum(map(len, words)))
     stripped = ask.rstrip()
+    capitals, marks = _count(ask)
     return [
         _log(n_chars),
         _log(n_words),
         float(n_chars < 30),
         _log(ask.count("\n")),
         _log(len(_SENTENCE.findall(ask))),
-        _log(len(_QUESTION.findall(ask))),
+        _log(ask.count("?") + ask.count("？") + ask.count("؟")),
         float(stripped.endswith(("?", "？", "؟"))),
         _log(ask.count(",") + ask.count("，") + ask.count("、") + ask.count(";")),
         _log(len(_LIST_ITEM.findall(ask))),
         _log(len(_OPTION.findall(ask))),
         _log(len(_NUMBER.findall(ask))),
-        sum(map(str.isupper, ask)) / letters,
-        (n_chars - sum(map(str.isalnum, ask)) - sum(map(str.isspace, ask))) / max(1, n_chars),
+        capitals / letters,
+        marks / max(1, n_chars),
         _log(len(_QUOTE.findall(ask))),
-        _log(len(_IDENTIFIER.findall(ask))),
-        _log(len(_FORMULA.findall(ask))),
+        _log(_identifiers(ask)),
+        _log(len(_FORMULA.findall(ask)) if _IN_FORMULA.search(ask) else 0),
         min(letters / max(1, n_words), 20.0),
-        len({w.lower() for w in words}) / max(1.0, math.sqrt(n_words)),
+        len(set(map(str.lower, words))) / max(1.0, math.sqrt(n_words)),
         float(stripped.endswith((":", "："))),
     ]
 
@@ -135,16 +189,15 @@ def _material_part(view: PromptView, ask: str) -> list[float]:
         _log(len(view.pasted)),
         len(view.pasted) / max(1, len(view.pasted) + len(view.ask)),
         float(view.ask_first),
-        float(bool(_CODE.search(text))),
-        # A substring test costs a hundredth of a regular expression that is not going to match.
+        float(any(word in text for word in _KEYWORDS) and bool(_CODE.search(text))),
         float(("@@" in text or "diff" in text or "+++" in text or "---" in text) and bool(_DIFF.search(text))),
-        float(bool(_TRACE.search(text))),
+        float(_has_trace(text)),
         float(("|" in text or text.count(",") > 5) and bool(_TABLE.search(text))),
-        float(("{" in text or "[" in text or ":" in text) and bool(_JSON.search(text))),
+        float(_has_structured(text)),
         _log(len(_MARKUP.findall(text)) if "<" in text else 0),
         _log(len(_HEADING.findall(text)) if "#" in text else 0),
         _log(len(_URL.findall(text)) if "://" in text else 0),
-        len(_BRACKETS.findall(text)) / size,
+        sum(map(text.count, _BRACKETS)) / size,
     ]
 
 
@@ -164,6 +217,9 @@ def _request_part(view: PromptView) -> list[float]:
 
 def _script_part(ask: str) -> list[float]:
     sample = ask[:400]
+    if sample.isascii():
+        letters = len(sample) - len(sample.encode().translate(None, _LETTERS))
+        return [float(letters > 0), 0.0, 0.0, 0.0, 0.0, 0.0]
     counts = [len(pattern.findall(sample)) for pattern in _SCRIPTS]
     total = max(1, sum(counts))
     return [*(c / total for c in counts), (len(sample) - len(sample.encode("ascii", "ignore"))) / max(1, len(sample))]

@@ -40,7 +40,6 @@ class FixedClassifier:
             confidence=self.confidence,
             probabilities=probabilities,
             runner_up=runner_up,
-            features=(),
             tokens=view.tokens,
             artifact="fixed-00000000",
             stage=1,

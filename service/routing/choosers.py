@@ -15,7 +15,11 @@ from service.routing.decision import Reason
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A tier and who named it."""
+    """A tier and who named it.
+
+    Attributes:
+        detail: One sentence; "" where the classification's own words hold, which are made when somebody asks.
+    """
 
     tier: Tier
     reason: Reason
@@ -121,4 +125,4 @@ def _default(s: Situation) -> Choice | None:
 def _classifier(s: Situation) -> Choice:
     spoken = s.classification
     assert spoken is not None  # _default speaks where it is None
-    return Choice(spoken.tier, Reason.CLASSIFIER, spoken.needed or "tier of least expected cost")
+    return Choice(spoken.tier, Reason.CLASSIFIER, "")

@@ -47,7 +47,7 @@ class RouteDecision:
         removed: What constraints took out of the tier, with the reason.
         displaced: The tier that a constraint moved the request away from, or None.
         classification: What the classifier said, or None where it was not asked.
-        detail: One sentence for people.
+        detail: One sentence for people; "" where `classification` has it (`public` gives either).
         conversation: Key of the conversation, or None.
         recomputed: True if the hold was computed again from the history (not found in the store).
         is_regeneration: True if the request repeats one for another answer.
@@ -90,7 +90,7 @@ class RouteDecision:
         return {
             "tier": str(self.tier),
             "reason": str(self.reason),
-            "detail": self.detail,
+            "detail": self.detail or (spoken.needed if spoken else "") or "tier of least expected cost",
             "confidence": self.confidence,
             "probabilities": {str(t): p for t, p in spoken.probabilities.items()} if spoken else None,
             "runner_up": str(spoken.runner_up) if spoken else None,
