@@ -157,10 +157,12 @@ def _first_stage(arrays: Mapping[str, NDArray[Any]]) -> tuple[LinearScorer, Cali
 
 
 def _stack(arrays: Mapping[str, NDArray[Any]]) -> Stack:
-    values = arrays["stack"].astype(np.float64)
+    values, structure = arrays["stack"].astype(np.float64), arrays["stack_structure"].astype(np.float64)
     if values.shape != (5,) or not np.isfinite(values).all():
         raise ValueError("stack is not five finite numbers")
-    return Stack(float(values[0]), float(values[1]), values[2:])
+    if structure.shape != (len(STRUCTURE_NAMES), 3) or not np.isfinite(structure).all():
+        raise ValueError(f"stack_structure is not ({len(STRUCTURE_NAMES)}, 3) finite numbers")
+    return Stack(float(values[0]), float(values[1]), values[2:], structure)
 
 
 def write_artifact(

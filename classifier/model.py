@@ -111,7 +111,7 @@ class Classifier:
         costs = self._matrix(matrix)
         continues = continuation(view, self.artifact.follow_up)
         row = feature_row(carried_view(view) if continues >= 0.5 else view)
-        vector, second = self._both(view, self._view_probabilities(view, row, continues), costs)
+        vector, second = self._both(view, row, self._view_probabilities(view, row, continues), costs)
         probabilities = dict(zip(TIERS, vector.tolist(), strict=True))
         tier = choose(probabilities, costs)
         runner_up = max((t for t in TIERS if t is not tier), key=probabilities.__getitem__)
@@ -146,10 +146,10 @@ class Classifier:
         continues = continuation(view, self.artifact.follow_up)
         row = feature_row(carried_view(view) if continues >= 0.5 else view)
         first = self._view_probabilities(view, row, continues)
-        return self._both(view, first, self.artifact.matrices["default"])[0]
+        return self._both(view, row, first, self.artifact.matrices["default"])[0]
 
     def _both(
-        self, view: PromptView, first: NDArray[np.float64], costs: Sequence[Sequence[float]]
+        self, view: PromptView, row: FeatureRow, first: NDArray[np.float64], costs: Sequence[Sequence[float]]
     ) -> tuple[NDArray[np.float64], tuple[float, float, float] | None]:
         """Join in the second stage where the first is unsure: (probabilities, its log-odds or None)."""
         stack = self.artifact.stack
@@ -159,7 +159,8 @@ class Classifier:
         if expected_costs(first, costs).min() <= self.artifact.bound * greatest:
             return first, None
         logits = self.deep.logits(view)
-        return stack.probabilities(first, logits), (float(logits[0]), float(logits[1]), float(logits[2]))
+        joined = stack.probabilities(first, logits, self.artifact.first.scaled(row))
+        return joined, (float(logits[0]), float(logits[1]), float(logits[2]))
 
     def _matrix(self, matrix: str | Sequence[Sequence[float]] | None) -> Sequence[Sequence[float]]:
         if matrix is None or isinstance(matrix, str):

@@ -94,18 +94,33 @@ def softmax(logits: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """The join of both stages: softmax(first * log p1 + second * z2 + offset).
+    """The join of both stages: softmax(first * log p1 + second * z2 + x @ structure + offset).
+
+    The structure of a request shifts what the stages say, because they are wrong in different ways on long and short,
+    pasted and plain requests (training/LOG.md).
 
     Attributes:
         first: Weight of the calibrated log-probabilities of the first stage.
         second: Weight of the log-odds of the second stage.
         offset: (3,).
+        structure: (s, 3) weights of x, the structure features as `LinearScorer.scaled` gives them.
     """
 
     first: float
     second: float
     offset: Floats
+    structure: Floats
 
-    def probabilities(self, first: Floats, second: Floats) -> Floats:
-        """(..., 3) probabilities of the first stage and log-odds of the second to (..., 3) probabilities."""
-        return softmax(self.first * np.log(np.maximum(first, 1e-9)) + self.second * second + self.offset)
+    def probabilities(self, first: Floats, second: Floats, scaled: Floats) -> Floats:
+        """Join.
+
+        Args:
+            first: (..., 3) probabilities of the first stage.
+            second: (..., 3) log-odds of the second stage.
+            scaled: (..., s) structure features as `LinearScorer.scaled` gives them.
+
+        Returns:
+            (..., 3) probabilities.
+        """
+        logs = np.log(np.maximum(first, 1e-9))
+        return softmax(self.first * logs + self.second * second + scaled @ self.structure + self.offset)

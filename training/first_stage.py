@@ -205,10 +205,13 @@ def scorer_from(
     return LinearScorer(weights[:s] * config.structure_gain, hashed, bias, mean, scale)
 
 
+def scaled_of(scorer: LinearScorer, data: Encoded) -> Floats:
+    """(n, s) structure features as the scorer sees them; equal to `LinearScorer.scaled` row by row."""
+    scaled: Floats = np.clip((data.structure - scorer.mean) / scorer.scale, -scorer.clip, scorer.clip)
+    return scaled
+
+
 def logits_of(scorer: LinearScorer, data: Encoded) -> Floats:
     """(n, 3) uncalibrated log-odds of many rows at once; equal to `LinearScorer.logits` row by row."""
-    scaled = np.clip((data.structure - scorer.mean) / scorer.scale, -scorer.clip, scorer.clip)
-    result: Floats = (
-        scaled @ scorer.structure_weights + data.hashed @ scorer.hashed_weights.astype(np.float64) + scorer.bias
-    )
-    return result
+    hashed: Floats = data.hashed @ scorer.hashed_weights.astype(np.float64)
+    return scaled_of(scorer, data) @ scorer.structure_weights + hashed + scorer.bias

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.artifact import load_artifact
 from classifier.policy import expected_costs
 from classifier.record import LabelledRequest
 from classifier.tiers import tier_index
 from training.calibrate import balanced_weights, fit_calibration
 from training.dataset import DatasetError, TrainingData
-from training.first_stage import soft_label
+from training.first_stage import encode, scaled_of, soft_label
 from training.stack import fit_stack
 from training.train import OUT_OF_SOURCE, row_key
 
@@ -81,7 +82,7 @@ def pooled_predictions(
     """Read the out-of-source log-odds of an artifact and calibrate them without the source of each row.
 
     Args:
-        artifact: The artifact folder.
+        artifact: The artifact folder. Of its weights only the scale of the structure features is used.
         data: The data it was trained on.
         matrix: The policy's cost matrix.
         bound: Share of the greatest cost above which the second stage is asked.
@@ -90,10 +91,13 @@ def pooled_predictions(
         (real prompts, team-written requests).
 
     Raises:
+        ArtifactError: The artifact cannot be used.
         DatasetError: The artifact carries no such log-odds, or not for these rows.
     """
     every = data.trainable + data.measuring
     first, second = _read(artifact, every)
+    known = load_artifact(artifact)
+    scaled = scaled_of(known.first, encode(every, known.follow_up))
     labels = np.array([tier_index(r.tier) for r in every], dtype=np.intp)
     soft = np.array([soft_label(r) for r in every])
     sources = np.array([r.source for r in every])
@@ -109,8 +113,8 @@ def pooled_predictions(
         calibration = fit_calibration(first[use], soft[use], base[use])
         p1[test] = calibration.probabilities(first[test])
         if second is not None and p2 is not None:
-            stack = fit_stack(calibration.probabilities(first[use]), second[use], soft[use], base[use])
-            p2[test] = stack.probabilities(p1[test], second[test])
+            stack = fit_stack(calibration.probabilities(first[use]), second[use], scaled[use], soft[use], base[use])
+            p2[test] = stack.probabilities(p1[test], second[test], scaled[test])
     greatest = max(max(row) for row in matrix)
     asked = (expected_costs(p1, matrix).min(axis=1) > bound * greatest) & (p2 is not None)
     both = None if p2 is None else np.where(asked[:, None], p2, p1)

@@ -24,7 +24,7 @@ from training.costs import matrices
 from training.dataset import TrainingData, load_examples, load_training_data
 from training.deep_base import TOP_FILE, Base, read_base
 from training.deep_train import DeepConfig, export, fit_deep, out_of_source_deep, prepare
-from training.first_stage import Encoded, FirstConfig, encode, fit_first, logits_of, source_weights
+from training.first_stage import Encoded, FirstConfig, encode, fit_first, logits_of, scaled_of, source_weights
 from training.follow_up import fit_gate
 from training.leak import check
 from training.split import grouped
@@ -122,7 +122,7 @@ def run(
     if wanted:
         task = SecondTask(every, encoded, trainable, first, settings, deep_config or DeepConfig(), seed)
         second, stack = train_second(task, base or read_base(shipped_path()), out, say)
-        arrays["stack"] = np.array([stack.first, stack.second, *stack.offset])
+        arrays |= stack_arrays(stack)
     write_out_of_source(out / OUT_OF_SOURCE, every, first.out_of_source, second)
     used = (deep_config or DeepConfig()) if wanted else None
     metadata = describe(rows, settings, used, seed, similarity, from_scratch)
@@ -226,7 +226,8 @@ def train_second(task: SecondTask, encoder: Base, out: Path, say: Say) -> tuple[
     export(encoder, fit_deep(encoder, data, rows, task.deep_config, task.seed), out)
     say("second stage fitted on all rows")
     probabilities = task.first.calibration.probabilities(task.first.out_of_source[rows])
-    return second, fit_stack(probabilities, second[rows], known.soft, calibration_weights(known))
+    scaled = scaled_of(task.first.scorer, known)
+    return second, fit_stack(probabilities, second[rows], scaled, known.soft, calibration_weights(known))
 
 
 def calibration_weights(encoded: Encoded) -> Floats:
@@ -250,6 +251,14 @@ def arrays_of(first: FirstStage, gate: Floats) -> dict[str, NDArray[Any]]:
         "slope": first.calibration.slope,
         "offset": first.calibration.offset,
         "follow_up": gate,
+    }
+
+
+def stack_arrays(stack: Stack) -> dict[str, NDArray[Any]]:
+    """Arrays of the join in `weights.npz`."""
+    return {
+        "stack": np.array([stack.first, stack.second, *stack.offset]),
+        "stack_structure": np.asarray(stack.structure),
     }
 
 
