@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from service.cache.language import language_of
@@ -208,7 +208,7 @@ class Exchange:
         explained["unit"] = keys.unit(request) if keys and decision and request else None
         explained["answer_limit"] = _answer_limit(request) if request else None
         explained["order_notes"] = self.notes
-        explained["cache"] = asdict(self.cache)
+        explained["cache"] = {name: getattr(self.cache, name) for name in _CACHE_FIELDS}
         explained["limit"] = error.limit if isinstance(error, TooManyRequests) else None
         usage = self.usage or (self.counted_usage() if ending == "answered" else None)
         return DecisionRecord(
@@ -248,6 +248,7 @@ def _answer_limit(request: ChatRequest) -> int | None:
     return given if isinstance(given, int) else None
 
 
+_CACHE_FIELDS = tuple(one.name for one in fields(CacheUse))
 _ATTEMPT_FIELDS = tuple(one.name for one in fields(AttemptRecord))
 
 

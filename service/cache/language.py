@@ -46,6 +46,7 @@ _WORDS: dict[str, frozenset[str]] = {
     "pl": _set("jak co jest nie się na do w z że czy dla mi po jaki jaka kiedy gdzie kto od przez oraz"),
     "tr": _set("ve bir bu nasıl ne nedir için mi mı ile neden hangi kim nerede var değil olan daha en"),
 }
+_SPOKEN_IN = {word: [c for c in _WORDS if word in _WORDS[c]] for known in _WORDS.values() for word in known}
 _MARKS = {
     "de": "äöüß",
     "es": "ñ¿¡",
@@ -74,15 +75,18 @@ _FEW = 2
 def language_of(text: str) -> str | None:
     """Two-letter code of the language of an ask, or None where it is not clear. Looks at the first 2,000 characters."""
     text = text[:2000]
-    for code, pattern in _SCRIPTS:
-        if len(pattern.findall(text)) >= _FEW:
-            return code
-    words = [word.casefold().replace("’", "'") for word in _WORD.findall(text)]
-    folded = text.casefold()
-    scores = {
-        code: sum(word in known for word in words) + 1.5 * sum(mark in folded for mark in _MARKS.get(code, ""))
-        for code, known in _WORDS.items()
-    }
+    if not text.isascii():
+        for code, pattern in _SCRIPTS:
+            if len(pattern.findall(text)) >= _FEW:
+                return code
+    folded = text.casefold().replace("’", "'")
+    scores = dict.fromkeys(_WORDS, 0.0)
+    for word in _WORD.findall(folded):
+        for code in _SPOKEN_IN.get(word, ()):
+            scores[code] += 1
+    if not folded.isascii():
+        for code, marks in _MARKS.items():
+            scores[code] += 1.5 * sum(mark in folded for mark in marks)
     best, second = sorted(scores.values(), reverse=True)[:2]
     if best < 1 or best == second:
         return None

@@ -5,27 +5,33 @@ The column ``features`` is one JSON object:
 ==============  ========================================================================================
 ``schema``      version of the features (``classifier.features.SCHEMA``)
 ``structure``   the structure features, unscaled, six digits
-``indices``     hashed columns, sorted, without repetition
-``values``      their values, four digits
+``indices``     hashed columns, sorted, without repetition: base64 of 32-bit integers
+``values``      their values, 0 to 1: base64 of 16-bit integers, 65,535 is 1
 ``carried``     true: features of the ask together with the one that it continues (the likelier reading)
 ``second``      the second stage's three log-odds, or null where it was not asked
 ``language``    two-letter code of the ask's language, "" where it is not clear
 ==============  ========================================================================================
 
-Rows of older versions lack the last three; ``kept_row`` reads them too. The artifact is a column of its own.
+Numbers of several bytes have the lowest first. Written out as JSON, a row would take a quarter of a request's time.
+Rows of older versions lack the last three and have lists of numbers; ``kept_row`` reads them too.
+The artifact is a column of its own.
 """
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from classifier import Classification, PromptView
 from classifier.conversation import carried_view
 from classifier.features import SCHEMA, FeatureRow, feature_row
+
+_ONE = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +66,8 @@ def kept_features(view: PromptView, spoken: Classification | None, language: str
     return {
         "schema": SCHEMA,
         "structure": row.structure.round(6).tolist(),
-        "indices": row.indices.tolist(),
-        "values": row.values.round(4).tolist(),
+        "indices": _packed(row.indices.astype("<u4")),
+        "values": _packed(np.rint(row.values * _ONE).astype("<u2")),
         "carried": carried,
         "second": [round(z, 4) for z in spoken.second] if spoken is not None and spoken.second is not None else None,
         "language": language,
@@ -76,11 +82,22 @@ def kept_row(kept: Mapping[str, Any] | None) -> KeptRow | None:
         second = kept.get("second")
         row = FeatureRow(
             np.asarray(kept["structure"], dtype=np.float64),
-            np.asarray(kept["indices"], dtype=np.int64),
-            np.asarray(kept["values"], dtype=np.float64),
+            _numbers(kept["indices"], "<u4").astype(np.int64),
+            _numbers(kept["values"], "<u2", _ONE).astype(np.float64),
         )
         schema = int(kept["schema"])
         odds = None if second is None else (float(second[0]), float(second[1]), float(second[2]))
-    except (KeyError, TypeError, ValueError, IndexError):
+    except (KeyError, TypeError, ValueError, IndexError):  # binascii's error is a ValueError
         return None
     return KeptRow(schema, row, bool(kept.get("carried")), odds, str(kept.get("language") or ""))
+
+
+def _packed(numbers: NDArray[Any]) -> str:
+    return b64encode(numbers.tobytes()).decode("ascii")
+
+
+def _numbers(kept: Any, form: str, scale: int = 1) -> NDArray[Any]:
+    """Numbers that were packed, or written out by an older version."""
+    if isinstance(kept, str):
+        return np.frombuffer(b64decode(kept, validate=True), dtype=form) / scale
+    return np.asarray(kept)

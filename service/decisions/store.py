@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from service.decisions import pruning, reading
@@ -52,6 +52,9 @@ class DecisionStore:
         self._clock = clock
         self._read_only = read_only
         self._insert = postgresql.insert if self.shared else sqlite.insert
+        # Written out once, for the driver itself: rows are plain values by names (`decision_row`), and SQLAlchemy would
+        # walk through all of them again for each batch.
+        self._put_decision, self._put_attempt = (self._written_out(table) for table in (decisions, attempts))
         self._engine = engine_of(location, create=not read_only, query_only=read_only)
         # PostgreSQL's commit is durable as it is, so one engine does.
         self._durable = (
@@ -266,11 +269,12 @@ class DecisionStore:
         """Adds decisions with their attempts; returns how many were not there yet."""
         if not rows:
             return 0
-        put = self._insert(decisions).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
-        added = connection.execute(put, [row.values for row in rows]).rowcount
+        counting = {"preserve_rowcount": True}
+        values = [row.values for row in rows]
+        added = connection.exec_driver_sql(self._put_decision, values, execution_options=counting).rowcount
         made = [attempt for row in rows for attempt in row.attempts]
         if made:
-            connection.execute(self._insert(attempts).on_conflict_do_nothing(), made)
+            connection.exec_driver_sql(self._put_attempt, made)
         return added
 
     def _put_holds(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
@@ -287,6 +291,12 @@ class DecisionStore:
         row = self._insert(runs).values(id=run_id, started_s=self._clock(), written=written, dropped=0)
         grown = {"written": runs.c.written + row.excluded.written}
         connection.execute(row.on_conflict_do_update(index_elements=[runs.c.id], set_=grown))
+
+    def _written_out(self, table: Table) -> str:
+        """The statement that adds a row and leaves one that is there, for the driver."""
+        form = {"paramstyle": "pyformat" if self.shared else "named"}
+        dialect = postgresql.dialect(**form) if self.shared else sqlite.dialect(**form)  # type: ignore[no-untyped-call]
+        return str(self._insert(table).on_conflict_do_nothing().compile(dialect=dialect))
 
     def _for_writes(self) -> Engine:
         return self._engine.execution_options(**WRITES)

@@ -47,6 +47,7 @@ class Writer:
         self._waiting: list[threading.Event] = []
         self.run_id = uuid.uuid4().hex
         self._tally: Tally | None = None
+        self._noting = threading.Lock()
         self._rest_s = 0.0
         self._again_at = 0.0
         self._overflow_said = False
@@ -62,8 +63,10 @@ class Writer:
         self._thread.start()
 
     def wake(self) -> None:
-        """Says that something was added."""
-        self._wake.set()
+        """Says that something was added. Microseconds: the thread is woken for the first of a batch only."""
+        self._note()
+        if not self._wake.is_set():
+            self._wake.set()
 
     def built(self, limit_s: float) -> None:
         """Returns when everything that was added before is built, or after ``limit_s``. Never from the event loop."""
@@ -98,16 +101,15 @@ class Writer:
     def _run(self) -> None:
         due: float | None = None
         while True:
-            self._wake.wait(None if due is None else max(0.0, due - time.monotonic()))
-            self._wake.clear()
-            self._note()
-            now = time.monotonic()
-            if due is None and not self._backlog.empty:
-                due = now + self._flush_s
+            if due is None:
+                self._wake.wait()
+                due = time.monotonic() + self._flush_s
+            self._hurry.wait(max(0.0, due - time.monotonic()))
+            self._hurry.clear()
+            self._wake.clear()  # before the backlog is looked at: what is added from here on wakes again
             stopping = self._stop.is_set()
-            if stopping or self._hurry.is_set() or (due is not None and now >= due):
-                self._hurry.clear()
-                due = self._flush(stopping)
+            due = self._flush(stopping)
+            self._note()
             if stopping:
                 return
 
@@ -128,7 +130,12 @@ class Writer:
                 return time.monotonic() + min(self._rest_s, self._flush_s)
 
     def _build(self) -> None:
-        rows = [row for making in self._backlog.take() if (row := self._built(making)) is not None]
+        rows: list[DecisionRow] = []
+        for making in self._backlog.take():
+            row = self._built(making)
+            if row is not None:
+                rows.append(row)
+            time.sleep(0)  # else the event loop, which a batch has woken meanwhile, waits for the interpreter's lock
         self._backlog.put_built(rows)
         if self._backlog.overflowed and not self._overflow_said:
             log.error("%s: records are dropped: more wait than may be kept in memory", self._where)
@@ -194,14 +201,9 @@ class Writer:
             log.error("%s: a process that did not close lost %d decisions", self._where, self.lost_before)
 
     def _note(self) -> None:
-        if self._tally is None:
-            return
-        try:
-            self._tally.note(self._backlog.accepted, self._backlog.dropped)
-        except OSError as error:
-            log.error("%s: what a crash loses is no longer counted: %s", self._where, error.strerror)
-            self._tally.close(clean=True)
-            self._tally = None
+        with self._noting:  # event loop and thread: the later numbers must be the ones that stay
+            if self._tally is not None:
+                self._tally.note(self._backlog.accepted, self._backlog.dropped)
 
     def _end(self, clean: bool) -> None:
         self._note()
@@ -211,9 +213,10 @@ class Writer:
                 self._store.end_run(self.run_id, accepted=accepted, dropped=dropped)
             except StoreError:
                 clean = False  # the next process settles it from the file
-        if self._tally is not None:
-            self._tally.close(clean=clean)
-            self._tally = None
+        with self._noting:
+            tally, self._tally = self._tally, None
+        if tally is not None:
+            tally.close(clean=clean)
 
 
 def _singles(batch: Batch) -> list[Batch]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from classifier.features import SCHEMA
+from service.decisions.features import kept_row
 from service.decisions.store import DecisionStore
 from tests.house import House
 
@@ -164,9 +165,10 @@ def test_a_record_keeps_what_retraining_needs(house: House) -> None:
     store.close()
 
     before, after = (record for record in records if record is not None)
-    kept = before.features or {}
-    assert (kept["schema"], kept["language"], len(kept["indices"])) == (SCHEMA, "en", len(kept["values"]))
-    assert (kept["second"] is None) == (before.decision["stage"] == 1)
+    kept = kept_row(before.features)
+    assert kept is not None
+    assert (kept.schema, kept.language, kept.row.indices.size) == (SCHEMA, "en", kept.row.values.size)
+    assert (kept.second is None) == (before.decision["stage"] == 1)
     assert before.decision["follows"] is None
     assert after.decision["follows"] == before.id
     assert after.decision["unit"] == before.decision["unit"]
