@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from classifier.record import LabelledRequest, read_requests, read_rows, record_from
+from training.conversations import beginnings
 
-BASE_FILES = ("requests.jsonl.gz", "supplement.jsonl.gz")
+BASE_FILES = ("requests.jsonl.gz", "supplement.jsonl.gz", "natural.jsonl.gz")
 FROZEN_FILE = "frozen.jsonl.gz"
 EXAMPLES_FILE = "examples.jsonl"
 LABELLED_FILE = "labelled.jsonl.gz"
@@ -43,12 +44,19 @@ class TrainingData:
         real: Real prompts that may shape the weights that ship.
         measuring: Real prompts that are only measured with.
         hashes: sha256 of each file read, by file name.
+        beginnings: Beginnings of the conversations in `base`, only predicted (`training.conversations`).
     """
 
     base: tuple[LabelledRequest, ...]
     real: tuple[LabelledRequest, ...]
     measuring: tuple[LabelledRequest, ...]
     hashes: Mapping[str, str]
+    beginnings: tuple[LabelledRequest, ...] = ()
+
+    @property
+    def every(self) -> tuple[LabelledRequest, ...]:
+        """All rows, those that train first."""
+        return self.trainable + self.measuring + self.beginnings
 
     @property
     def trainable(self) -> tuple[LabelledRequest, ...]:
@@ -95,7 +103,7 @@ def load_training_data(corpora: Path | None, data: Path | None = None) -> Traini
             if row.id not in EXCLUDED:
                 (real if row.licence_class == "permissive" else measuring).append(row)
         real += _uncommon(corpora / UNCOMMON_FILE, hashes)
-    return TrainingData(tuple(base), tuple(real), tuple(measuring), hashes)
+    return TrainingData(tuple(base), tuple(real), tuple(measuring), hashes, beginnings(base))
 
 
 def _uncommon(path: Path, hashes: dict[str, str]) -> list[LabelledRequest]:

@@ -16,6 +16,7 @@ from classifier.record import LabelledRequest
 from classifier.tiers import TIERS, tier_index
 from training import plots
 from training.baselines import compare
+from training.conversations import replay, turn_figures
 from training.dataset import TrainingData, load_frozen, load_training_data
 from training.metrics import bootstrap, confusion, equal_mass, reached, summary
 from training.outcomes import PUBLISHED, learnt_need, load_outcomes, outcome_curves
@@ -83,7 +84,7 @@ def run(
     frozen = load_frozen(data)
     figures: dict[str, Any] = {"artifact": model.artifact.id, "stages": model.stages, "seed": seed}
     figures["frozen"] = frozen_figures(model, frozen, load_training_data(None, data), say)
-    pooled: tuple[Pooled, Pooled] | None = None
+    pooled: tuple[Pooled, Pooled, Pooled] | None = None
     if corpora is not None:
         known = load_training_data(corpora, data)
         matrix = model.artifact.matrices["default"]
@@ -92,7 +93,7 @@ def run(
         figures["pooled"] = pooled_figures(pooled[0], model, seed)
         figures["baselines"] = {k: asdict(v) for k, v in compare(pooled[0], matrix, seed, peers=peers).items()}
         say("baselines compared")
-        figures["written"] = written_figures(pooled[1], model, seed)
+        figures["written"] = written_figures(pooled[1], pooled[2], model, seed)
         figures["outcomes"] = outcome_figures(model, corpora, seed)
         say("outcome tables measured")
     text = markdown(figures)
@@ -102,7 +103,11 @@ def run(
 
 
 def write(
-    out: Path, figures: Mapping[str, Any], text: str, pooled: tuple[Pooled, Pooled] | None, model: classifier.Classifier
+    out: Path,
+    figures: Mapping[str, Any],
+    text: str,
+    pooled: tuple[Pooled, Pooled, Pooled] | None,
+    model: classifier.Classifier,
 ) -> None:
     """Write `report.json`, `report.md` and, where matplotlib is installed, the plots."""
     out.mkdir(parents=True, exist_ok=True)
@@ -192,7 +197,7 @@ def reliability(probabilities: Floats, true: NDArray[np.intp], weights: Floats) 
     return found
 
 
-def written_figures(pooled: Pooled, model: classifier.Classifier, seed: int) -> dict[str, Any]:
+def written_figures(pooled: Pooled, begins: Pooled, model: classifier.Classifier, seed: int) -> dict[str, Any]:
     """Team-written rows with whole topics held out: pooled, per language beside English, conversations."""
     matrix = model.artifact.matrices["default"]
     hit = (pooled.best.argmax(axis=1) == pooled.true).astype(float)
@@ -213,10 +218,8 @@ def written_figures(pooled: Pooled, model: classifier.Classifier, seed: int) -> 
             "high": high,
         }
     found["english_accuracy"] = float(hit[english].mean())
-    for turn in ("continues", "changes"):
-        rows = np.array([i for i, r in enumerate(pooled.rows) if r.turn == turn], dtype=np.intp)
-        if rows.size:
-            found[f"turn_{turn}"] = {"rows": int(rows.size), "right": float(hit[rows].mean())}
+    vectors = {r.id: p for part in (pooled, begins) for r, p in zip(part.rows, part.best, strict=True)}
+    found["turns"] = turn_figures(replay(pooled.rows, vectors, matrix, seed))
     return found
 
 

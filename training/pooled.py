@@ -8,7 +8,7 @@ without its rows, so that not even those few numbers have seen what they are mea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from classifier.policy import expected_costs
 from classifier.record import LabelledRequest
 from classifier.tiers import tier_index
 from training.calibrate import balanced_weights, fit_calibration
+from training.conversations import BEGINNING
 from training.dataset import DatasetError, TrainingData
 from training.first_stage import encode, scaled_of, soft_label
 from training.stack import fit_stack
@@ -57,6 +58,10 @@ class Pooled:
         """Probabilities as served: both stages if there are two."""
         return self.first if self.both is None else self.both
 
+    def alike(self) -> Pooled:
+        """The same with every row weighted the same."""
+        return replace(self, weights=np.ones(len(self.rows)))
+
     def take(self, rows: NDArray[np.intp]) -> Pooled:
         """Some of the rows, with their sources weighted anew."""
         groups = self.groups[rows]
@@ -78,7 +83,7 @@ def _rows_of(array: Floats | None, rows: NDArray[np.intp]) -> Floats | None:
 
 def pooled_predictions(
     artifact: Path, data: TrainingData, matrix: Sequence[Sequence[float]], bound: float
-) -> tuple[Pooled, Pooled]:
+) -> tuple[Pooled, Pooled, Pooled]:
     """Read the out-of-source log-odds of an artifact and calibrate them without the source of each row.
 
     Args:
@@ -88,13 +93,13 @@ def pooled_predictions(
         bound: Share of the greatest cost above which the second stage is asked.
 
     Returns:
-        (real prompts, team-written requests).
+        (real prompts, team-written requests, the beginnings of their conversations).
 
     Raises:
         ArtifactError: The artifact cannot be used.
         DatasetError: The artifact carries no such log-odds, or not for these rows.
     """
-    every = data.trainable + data.measuring
+    every = data.every
     first, second = _read(artifact, every)
     known = load_artifact(artifact)
     scaled = scaled_of(known.first, encode(every, known.follow_up))
@@ -125,10 +130,9 @@ def pooled_predictions(
     real = everything.take(np.flatnonzero(~written & ours))
     # Rows that only their writer labelled, having read an evaluation, are not measured on either.
     twice = np.array([len(r.labels) != 1 for r in every])
-    own = everything.take(np.flatnonzero(written & twice))
-    return real, Pooled(
-        own.rows, own.true, own.groups, np.ones(len(own.rows)), own.first, own.second, own.both, own.asked
-    )
+    begins = np.array([r.turn == BEGINNING for r in every])
+    own = everything.take(np.flatnonzero(written & twice & ~begins)).alike()
+    return real, own, everything.take(np.flatnonzero(begins)).alike()
 
 
 def _read(artifact: Path, rows: Sequence[LabelledRequest]) -> tuple[Floats, Floats | None]:

@@ -113,14 +113,20 @@ def _baselines(found: Mapping[str, Any]) -> list[str]:
 
 def _written(found: Mapping[str, Any]) -> list[str]:
     shown = (("rows", "rows"), ("accuracy", "accuracy"), ("gap", "against English"), ("low", "low"), ("high", "high"))
-    turns = {k.removeprefix("turn_"): v for k, v in found.items() if k.startswith("turn_")}
+    turns = (
+        ("rows", "rows"),
+        ("kept", "keeps the tier"),
+        ("seen_as_new", "seen as a new ask"),
+        ("right", "right"),
+        ("high_enough", "not too low"),
+    )
     return [
         "## Team-written, whole topics held out",
         table(found["arms"]),
         f"English: accuracy {found['english_accuracy']:.3f}.",
         table(found["languages"], shown, "language"),
-        "Newest turns of conversations (right tier of those that continue, of those that change the topic):",
-        table(turns, (("rows", "rows"), ("right", "right")), "turn"),
+        "Conversations, replayed turn by turn as routing does (`training/conversations.py`):",
+        table(found["turns"], turns, "newest turn"),
     ]
 
 

@@ -109,7 +109,7 @@ def run(
     """
     settings = config or FirstConfig()
     rows, similarity = checked_rows(corpora, data, say)
-    every = rows.trainable + rows.measuring
+    every = rows.every
     trainable = np.arange(len(every)) < len(rows.trainable)
     gate = fit_gate(rows.base, seed)
     encoded = encode(every, gate)

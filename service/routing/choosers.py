@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from classifier import TIERS, Classification, PromptView, Tier
+from classifier.hold import goes_on_with
 from service.routing.assignment import Assignment
 from service.routing.conversation import Hold
 from service.routing.decision import Reason
@@ -93,13 +94,10 @@ def _conversation(s: Situation) -> Choice | None:
     spoken = s.classification
     if spoken is None or not spoken.signal:
         return Choice(held, Reason.CONVERSATION, f"nothing new to judge: the conversation is on {held}")
-    if TIERS.index(spoken.tier) > TIERS.index(held):
-        return None  # up: the classifier's own word
+    if goes_on_with(held, spoken, s.step_down_confidence) is not held:
+        return None  # the classifier's own word
     if spoken.tier is held:
         return Choice(held, Reason.CONVERSATION, f"the conversation is on {held}, the classifier agrees")
-    lower = sum(spoken.probabilities[t] for t in TIERS[: TIERS.index(held)])
-    if spoken.continues < 0.5 and lower >= s.step_down_confidence:
-        return None
     why = (
         "continues" if spoken.continues >= 0.5 else f"not sure enough to leave it (below {s.step_down_confidence:.2f})"
     )

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from classifier import TIERS, Tier
+from classifier import Tier
+from classifier.hold import goes_on_with
 from service.config import Configuration, Deployment
 from service.errors import ConstraintUnmet, ContextLengthExceeded, TierEmpty, TierForbidden, UnsupportedField
 from service.routing.assignment import Assigner, Assignment
@@ -133,12 +134,8 @@ class Flow:
         step_down = self._configuration.policy.step_down_confidence
         for position in users:
             spoken = self._looker.classifier.classify(request.messages[: position + 1])
-            if not spoken.signal:
-                continue
-            up = held is None or TIERS.index(spoken.tier) > TIERS.index(held)
-            surely_new = spoken.continues < 0.5 and spoken.confidence >= step_down
-            if up or surely_new:
-                held = spoken.tier
+            if spoken.signal:
+                held = goes_on_with(held, spoken, step_down)
         return held
 
     def _choose(
