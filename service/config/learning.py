@@ -39,8 +39,8 @@ class ImplicitSettings(Strict):
         description="Another answer to the same messages was asked for: one tier up. It may have been taste.",
     )
     re_ask: Implicit = Field(
-        default=ImplicitLabel(weight=0.15),
-        description="The same ask in other words within minutes: one tier up. It may have been badly put at first.",
+        default=ImplicitLabel(weight=0.1),
+        description="The same ask with words added or taken away within minutes: one tier up. It may have been badly put.",
     )
     escalation: Implicit = Field(
         default=ImplicitLabel(weight=0.2),
