@@ -21,17 +21,21 @@ from service.api.caching import CachedReplies
 from service.api.drain import Drain
 from service.api.gateway import ChatGateway, Overload
 from service.api.parts import Parts
-from service.cache.assemble import OpenCache, local_embedder
+from service.api.verifying import Verifier
+from service.cache.assemble import OpenCache, error_of_judge, local_embedder
 from service.cache.assemble import assemble as assemble_cache
+from service.cache.judge import JudgeError
 from service.config import Configuration
 from service.decisions.recorder import Recorder
 from service.decisions.store import DecisionStore
 from service.errors import AutotierError, ConfigurationError, StoreError
 from service.experiments.running import Experiments
+from service.learning.assemble import Learner
 from service.limits.limits import Allowances
 from service.limits.queue import Slots
-from service.limits.state import DAY_S, SPEND, ProcessState
+from service.limits.state import DAY_S, SPEND, LimitState, ProcessState
 from service.metrics import Metrics
+from service.reloaded import difference
 from service.routing.conversation import ConversationKeys, ConversationStore
 from service.routing.flow import Flow
 from service.routing.look import Looker, load_classifier
@@ -119,6 +123,7 @@ class Assembled:
     kept: Kept
     cache: OpenCache
     experiments: Experiments
+    learner: Learner
 
 
 class Service:
@@ -188,7 +193,7 @@ class Service:
             self._publish(after)
             self._retire(before, after)
         self._lasting.metrics.reloads.labels("done").inc()
-        said = _difference(before.configuration, after.configuration)
+        said = difference(before.configuration, after.configuration)
         log.warning("reloaded %s: changed %s", self._source, ", ".join(said["changed"]) or "nothing")
         if said["needs_restart"]:
             log.warning("these take a restart: %s", ", ".join(said["needs_restart"]))
@@ -201,6 +206,8 @@ class Service:
         now, self._now = self._now, None
         if now is not None:
             await now.experiments.close()
+            await now.learner.close()
+            await now.parts.gateway.replies.close()
             await now.chain.close()
             await now.cache.close()
             await now.kept.close()
@@ -250,11 +257,15 @@ class Service:
         matrices = matrices_of(configuration)
         looker = Looker(spoken, matrices, configuration, keys)
         experiments = await asyncio.to_thread(Experiments, configuration, matrices, kept.store, keys, time.time)
+        learnt = None if before is None else before.learner
+        learner = await asyncio.to_thread(Learner.open, configuration, self._source, kept.store, matrices, learnt)
         shared = self._shared
         chain = assemble(configuration, state=None if shared is None else shared.holds)
         holds: ConversationStore = kept.recorder if shared is None else shared.conversations(kept.recorder)
         recent = None if shared is None else shared.recent(configuration.policy.regeneration_s)
-        cache = _cache_of(configuration, before)
+        error = await asyncio.to_thread(error_of_judge, configuration, kept.store)
+        cache = _cache_of(configuration, kept.store, error, before)
+        verifier = _verifier_of(configuration, cache, chain, self._lasting.overload.allowances.state, kept.recorder)
         gateway = ChatGateway(
             configuration=configuration,
             flow=Flow(configuration, looker, holds, time.time, recent, experiments),
@@ -265,13 +276,17 @@ class Service:
             authenticator=authenticator,
             metrics=self._lasting.metrics,
             overload=self._lasting.overload,
-            replies=CachedReplies(configuration, cache.cache, chain),
+            shadow=learner.shadow,
+            replies=CachedReplies(configuration, cache.cache, chain, verifier),
         )
         await cache.start()
         chain.start()
+        if verifier is not None:
+            verifier.start()
         await experiments.start()
+        await learner.start()
         parts = Parts(gateway, kept.recorder, shared)
-        return Assembled(configuration, parts, chain, looker, kept, cache, experiments)
+        return Assembled(configuration, parts, chain, looker, kept, cache, experiments, learner)
 
     def _publish(self, after: Assembled) -> None:
         metrics = self._lasting.metrics
@@ -279,7 +294,8 @@ class Service:
         metrics.watch("upstream", lambda: _upstream_numbers(after.chain))
         metrics.watch("cache", after.parts.gateway.replies.snapshot)
         metrics.watch("experiment", after.experiments.snapshot)
-        metrics.watch("classifier", lambda: _classifier_numbers(after.looker))
+        after.learner.watched(metrics)
+        metrics.watch("classifier", after.looker.snapshot)
         self._lasting.overload.slots.resize(after.configuration.server)
         self._now = after
 
@@ -288,6 +304,8 @@ class Service:
         """Closes what ``gone`` has alone, once its last request is over."""
         await gone.parts.users.gone()
         await gone.experiments.close()
+        await gone.learner.close()
+        await gone.parts.gateway.replies.close()
         await gone.chain.close()
         if gone.cache is not staying.cache:
             await gone.cache.close()
@@ -323,34 +341,31 @@ def opener(
     return opened
 
 
-_NEED_RESTART = (
-    ("server", "host"),
-    ("server", "port"),
-    ("server", "header_s"),
-    ("store", "flush_ms"),
-    ("state", "redis_url"),
-    ("state", "prefix"),
-    ("state", "timeout_ms"),
-)
-
-
-def _difference(before: Configuration, after: Configuration) -> dict[str, list[str]]:
-    """Sections that a reload has changed, and keys whose change it does not bring."""
-    sections = [name for name in Configuration.model_fields if getattr(before, name) != getattr(after, name)]
-    keys = [f"{s}.{k}" for s, k in _NEED_RESTART if getattr(getattr(before, s), k) != getattr(getattr(after, s), k)]
-    return {"changed": sections, "needs_restart": keys}
-
-
-def _cache_of(configuration: Configuration, before: Assembled | None) -> OpenCache:
+def _cache_of(
+    configuration: Configuration, store: DecisionStore, error: JudgeError | None, before: Assembled | None
+) -> OpenCache:
     """The cache before a reload where nothing that it was made from has changed, so that no answer is lost."""
-    sections = ("cache", "state", "hosts")
+    verifies = configuration.cache.verify is not None
+    sections = ("cache", "state", "hosts", *(("tiers", "store") if verifies else ()))
     if before is not None and all(getattr(before.configuration, s) == getattr(configuration, s) for s in sections):
+        if before.cache.cache is not None and before.cache.cache.verified is not None:
+            before.cache.cache.verified.measured(error)
         return before.cache
     embedding = configuration.cache.semantic.embedding
     if embedding is None or not configuration.cache.enabled:
-        return assemble_cache(configuration)
+        return assemble_cache(configuration, None, store, error)
     embedder = local_embedder() if embedding.host is None else HostEmbedder(configuration, embedding)
-    return assemble_cache(configuration, embedder)
+    return assemble_cache(configuration, embedder, store, error)
+
+
+def _verifier_of(
+    configuration: Configuration, cache: OpenCache, chain: Chain, state: LimitState, recorder: Recorder
+) -> Verifier | None:
+    verify = configuration.cache.verify
+    if verify is None or cache.cache is None or cache.cache.verified is None:
+        return None
+    judge = next(found for found in configuration.deployments() if found[1].id == verify.judge)
+    return Verifier(configuration, judge, cache.cache, cache.cache.verified, chain, state, recorder)
 
 
 def _warmed(configuration: Configuration, source: str, before: Assembled | None) -> Classifier:
@@ -370,11 +385,6 @@ def _warmed(configuration: Configuration, source: str, before: Assembled | None)
     encoding()
     spoken.classify("warm up")
     return spoken
-
-
-def _classifier_numbers(looker: Looker) -> dict[str, float]:
-    """Requests without the classifier's word, and those whose second stage was late."""
-    return {"degraded_total": looker.degraded, "second_stage_late_total": looker.hurried}
 
 
 def _upstream_numbers(chain: Chain) -> dict[str, float]:

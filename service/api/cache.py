@@ -42,7 +42,38 @@ async def stats(request: Request) -> dict[str, Any]:
     cache = _cache(request)
     semantic = cache.semantic
     shown = {"model": semantic.embedder.model, "thresholds": semantic.thresholds} if semantic is not None else None
-    return {"object": "cache", "numbers": cache.snapshot(), "ttl_s": cache.settings.ttl_s, "semantic": shown}
+    return {
+        "object": "cache",
+        "numbers": parts_of(request).gateway.replies.snapshot(),
+        "ttl_s": cache.settings.ttl_s,
+        "semantic": shown,
+        "verification": _verification(cache),
+    }
+
+
+def _verification(cache: AnswerCache) -> dict[str, Any] | None:
+    """Who judges, how far it is to be trusted, and what is known of each scope; None where nobody does."""
+    verified, settings = cache.verified, cache.settings.verify
+    if verified is None or settings is None:
+        return None
+    error = verified.error
+    return {
+        "judge": settings.judge,
+        "share": settings.share,
+        "max_error": settings.max_error,
+        "budget_per_day": settings.budget_per_day,
+        "judge_error": None
+        if error is None
+        else {
+            "different": error.different,
+            "missed": error.missed,
+            "same": error.same,
+            "alarmed": error.alarmed,
+            "undecided": error.undecided,
+            "missed_bound": error.missed_bound(),
+        },
+        "scopes": [standing.public() for standing in verified.standings()],
+    }
 
 
 @router.delete("/v1/admin/cache")

@@ -11,7 +11,8 @@ import orjson
 
 from service.api.exchange import CacheUse, Exchange
 from service.api.replay import Head, Kept, Shared, chunks_of
-from service.cache.answers import AnswerCache, Floats, Found
+from service.api.verifying import Hit, Verifier
+from service.cache.answers import AnswerCache, Found, Looked
 from service.cache.eligible import Bypass, is_keepable, request_bypass
 from service.cache.entry import Entry
 from service.cache.flight import Flight, Flights, NotOpened, Reader
@@ -46,12 +47,20 @@ class CachedReplies:
         configuration: The running configuration.
         cache: Kept answers; None: switched off.
         sender: The chain.
+        verifier: Compares a share of hits with fresh answers; None: nobody does.
     """
 
-    def __init__(self, configuration: Configuration, cache: AnswerCache | None, sender: Sender) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        cache: AnswerCache | None,
+        sender: Sender,
+        verifier: Verifier | None = None,
+    ) -> None:
         self._configuration = configuration
         self.cache = cache
         self._sender = sender
+        self.verifier = verifier
         self._flights: Flights[Head, list[Chunk]] = Flights()
         self._texts: dict[str, str] = {}
         self._groups = {name: f"group:{group}" for group, names in configuration.cache.groups.items() for name in names}
@@ -76,24 +85,26 @@ class CachedReplies:
             return await (self._sender.open(plan) if asked.stream else self._sender.complete(plan))
         exchange.cache.key = self.cache.place(key)
         refresh = asked.cache == "refresh" or exchange.decision.is_regeneration
-        vector: Floats | None = None
+        looked: Looked | None = None
         compares = self._compares(key, exchange.decision)
         while True:
             if not refresh:
-                found = await self.cache.find(key)
-                if found is not None and (kept := self._kept(found, exchange)) is not None:
+                kept = self._served(await self.cache.find(key), key, asked, exchange)
+                if kept is not None:
                     return kept if asked.stream else kept.answer()
             place = self.cache.place(key)
             reader = None if refresh else self._flights.join(place)
-            if reader is None and compares and not refresh and vector is None:
-                found, vector = await self.cache.find_similar(key)
-                if found is not None and (kept := self._kept(found, exchange)) is not None:
+            if reader is None and compares and not refresh and looked is None:
+                explores = self.verifier is not None and self.verifier.wants()
+                looked = await self.cache.find_similar(key, explores=explores)
+                kept = self._served(looked.found, key, asked, exchange)
+                if kept is not None:
                     return kept if asked.stream else kept.answer()
                 reader = self._flights.join(place)  # somebody may have begun meanwhile
             exchange.cache.status = "refresh" if refresh else "miss" if reader is None else "shared"
             leads = reader is None
             if reader is None:
-                reader = self._lead(key, asked, exchange, planned, vector)
+                reader = self._lead(key, asked, exchange, planned, looked or Looked())
             try:
                 return await self._read(reader, asked, exchange)
             except NotOpened as error:
@@ -103,8 +114,16 @@ class CachedReplies:
                 pass  # somebody else's stream died; this client has seen nothing of it
 
     def snapshot(self) -> dict[str, float]:
-        """The cache's numbers, and ``joined_total``: requests that shared another's call under way."""
-        return {} if self.cache is None else {**self.cache.snapshot(), "joined_total": float(self._flights.joined)}
+        """The cache's numbers, ``joined_total`` (requests that shared another's call under way), and the verifier's."""
+        if self.cache is None:
+            return {}
+        verified = self.verifier.snapshot() if self.verifier is not None else {}
+        return {**self.cache.snapshot(), "joined_total": float(self._flights.joined), **verified}
+
+    async def close(self) -> None:
+        """Ends the verification of hits."""
+        if self.verifier is not None:
+            await self.verifier.close()
 
     async def reject(self, used: Mapping[str, Any]) -> bool:
         """Takes back the answer of a request that it did not help; whether there was one.
@@ -112,8 +131,12 @@ class CachedReplies:
         Args:
             used: The record's `CacheUse`.
         """
-        key = used.get("key")
-        return self.cache is not None and isinstance(key, str) and await self.cache.reject(key)
+        key, group = used.get("key"), used.get("group")
+        if self.cache is None or not isinstance(key, str):
+            return False
+        if self.cache.verified is not None and isinstance(group, str) and used.get("source") is not None:
+            self.cache.verified.add(group, float(used.get("similarity") or 1.0), same=False)
+        return await self.cache.reject(key)
 
     async def _read(self, reader: Reader[Head, list[Chunk]], asked: ChatRequest, exchange: Exchange) -> Stream | Answer:
         shared = Shared(reader, exchange)
@@ -127,6 +150,16 @@ class CachedReplies:
             raise
         await shared.aclose()
         return answer
+
+    def _served(self, found: Found | None, key: Key, asked: ChatRequest, exchange: Exchange) -> Kept | None:
+        """A kept answer that may be given, of which a share is verified behind it."""
+        kept = None if found is None else self._kept(found, exchange)
+        if found is None or kept is None:
+            return None
+        verifier, decision = self.verifier, exchange.decision
+        if verifier is not None and decision is not None and found.kind != "exact" and verifier.wants():
+            verifier.offer(Hit(asked, decision, key.ask, found))
+        return kept
 
     def _kept(self, found: Found, exchange: Exchange, status: str = "") -> Kept | None:
         entry = found.entry
@@ -143,6 +176,7 @@ class CachedReplies:
             saved_usd=entry.cost_usd,
             saved_ms=entry.took_ms,
             source=entry.decision_id,
+            group=found.group or None,
         )
         return Kept(entry, deployment)
 
@@ -152,7 +186,7 @@ class CachedReplies:
         asked: ChatRequest,
         exchange: Exchange,
         planned: Callable[[], Awaitable[Plan]],
-        vector: Floats | None,
+        looked: Looked,
     ) -> Reader[Head, list[Chunk]]:
         place = exchange.cache.key
         assert place is not None
@@ -193,7 +227,7 @@ class CachedReplies:
         async def after(flight: Flight[Head, list[Chunk]]) -> None:
             try:
                 if exchange.cache.source is None:
-                    await self._keep(key, flight, exchange, vector)
+                    await self._keep(key, flight, exchange, looked, asked)
             finally:
                 answers.give(place)
 
@@ -220,7 +254,7 @@ class CachedReplies:
         return self.cache.compares(key, leaves_house=leaves)
 
     async def _keep(
-        self, key: Key, flight: Flight[Head, list[Chunk]], exchange: Exchange, vector: Floats | None
+        self, key: Key, flight: Flight[Head, list[Chunk]], exchange: Exchange, looked: Looked, asked: ChatRequest
     ) -> None:
         head = flight.head
         assert head is not None
@@ -246,7 +280,10 @@ class CachedReplies:
             usage=(tally.usage.prompt_tokens, tally.usage.completion_tokens) if tally.usage else None,
             fingerprint=tally.system_fingerprint,
         )
-        await self.cache.keep(key, entry, vector)
+        await self.cache.keep(key, entry, looked.vector)
+        if looked.almost is not None and self.verifier is not None and exchange.decision is not None:
+            fresh = str(choices[0]["message"]["content"])
+            self.verifier.offer(Hit(asked, exchange.decision, key.ask, looked.almost, fresh))
 
     def _key(self, asked: ChatRequest, decision: RouteDecision, exchange: Exchange) -> Key | None:
         """The request's key, or None where it goes past the cache, for the reason that the exchange gets."""

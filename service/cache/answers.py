@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from service.cache.entry import Answers, Entry, dumped
 from service.cache.key import Key
-from service.cache.semantic import SemanticCache
+from service.cache.semantic import SemanticCache, Similar
+from service.cache.verified import NEAR, Verified
 from service.config.cache import CacheSettings
 
 Floats = NDArray[np.float32]
@@ -27,6 +28,7 @@ class Found:
     Attributes:
         key: Under which the entry is kept.
         similarity: 1.0 for an exact hit and a near duplicate, else the cosine of the two asks.
+        group: What a verdict on it counts for; "" for an exact hit, which nobody verifies.
     """
 
     entry: Entry
@@ -34,6 +36,22 @@ class Found:
     kind: Kind
     age_s: float
     similarity: float = 1.0
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What came of comparing asks.
+
+    Attributes:
+        found: May be served.
+        almost: Is not similar enough to be served; where it is verified, it adds evidence.
+        vector: Of the ask, for `AnswerCache.keep`.
+    """
+
+    found: Found | None = None
+    almost: Found | None = None
+    vector: Floats | None = None
 
 
 class AnswerCache:
@@ -43,6 +61,7 @@ class AnswerCache:
         answers: The store.
         settings: What may be kept.
         semantic: Finds answers of similar asks; None: only equal ones share answers.
+        verified: What hits were found to be worth; None: nobody verifies them.
         now_s: Unix seconds.
     """
 
@@ -51,12 +70,14 @@ class AnswerCache:
         answers: Answers,
         settings: CacheSettings,
         semantic: SemanticCache | None = None,
+        verified: Verified | None = None,
         *,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self.answers = answers
         self.settings = settings
         self.semantic = semantic
+        self.verified = verified
         self._now_s = now_s
         self._counts: Counter[str] = Counter()
 
@@ -71,7 +92,9 @@ class AnswerCache:
         if entry is None:
             return None
         age_s = max(self._now_s() - entry.created_s, 0.0)
-        return Found(entry, place, "exact" if entry.exact == key.exact else "near", age_s)
+        if entry.exact == key.exact:
+            return Found(entry, place, "exact", age_s)
+        return Found(entry, place, "near", age_s, group=f"{key.group}/{NEAR}")
 
     def compares(self, key: Key, *, leaves_house: bool) -> bool:
         """Whether asks may be compared with this one.
@@ -85,14 +108,17 @@ class AnswerCache:
             return False
         return semantic.takes(key.ask) is not None
 
-    async def find_similar(self, key: Key) -> tuple[Found | None, Floats | None]:
-        """The answer to a similar ask, and the vector of this one for `keep`. Only where `compares` says so."""
+    async def find_similar(self, key: Key, *, explores: bool = False) -> Looked:
+        """The answer to a similar ask. Only where `compares` says so; ``explores`` as `SemanticCache.find`."""
         assert self.semantic is not None
-        similar, vector = await self.semantic.find(key)
+        compared = await self.semantic.find(key, explores=explores)
+        return Looked(self._found(compared.similar), self._found(compared.almost), compared.vector)
+
+    def _found(self, similar: Similar | None) -> Found | None:
         if similar is None:
-            return None, vector
+            return None
         age_s = max(self._now_s() - similar.entry.created_s, 0.0)
-        return Found(similar.entry, similar.place, "semantic", age_s, similar.similarity), vector
+        return Found(similar.entry, similar.place, "semantic", age_s, similar.similarity, similar.group)
 
     async def keep(self, key: Key, entry: Entry, vector: Floats | None = None) -> bool:
         """Keeps an answer, unless it is too large; whether it was.

@@ -72,12 +72,14 @@ class Key:
         near: The same, with the newest ask folded (`folded`).
         scope: Of all of it but the newest ask: only within one scope are asks compared.
         ask: The newest ask's text; "" where it is not the last message or is more than text.
+        group: Owner and tier, ``caller:NAME/TIER``: hits are verified and thresholds set by it.
     """
 
     exact: str
     near: str
     scope: str
     ask: str
+    group: str = ""
 
 
 def key_of(question: Question) -> Key:
@@ -97,6 +99,7 @@ def key_of(question: Question) -> Key:
         else _digest([around, messages]),
         scope=_digest([around, messages[:-1], messages[-1][2:] if text else messages[-1:]]),
         ask=text,
+        group=f"{question.owner}/{question.tier}",
     )
 
 

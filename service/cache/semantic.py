@@ -7,7 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +18,7 @@ from service.cache.guard import Difference, Marks, difference, marks_of
 from service.cache.key import Key
 from service.cache.language import language_of
 from service.cache.vectors import Vectors
+from service.cache.verified import Verified
 
 log = logging.getLogger("autotier.cache")
 
@@ -55,13 +56,37 @@ class Embedder(Protocol):
         ...
 
 
+LOWEST = 0.40
+"""Below this similarity no ask is compared, however far the evidence of a scope goes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Similar:
-    """An answer to an ask that means the same."""
+    """An answer to an ask that means the same.
+
+    Attributes:
+        group: What its similarity counts for (`service.cache.verified`).
+    """
 
     entry: Entry
     place: str
     similarity: float
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What came of comparing an ask with kept ones.
+
+    Attributes:
+        similar: Its answer may be served.
+        almost: Passed the guard, but is not similar enough to be served: where it is verified, it adds evidence.
+        vector: Of the ask, for `SemanticCache.add`; None where it could not be had.
+    """
+
+    similar: Similar | None = None
+    almost: Similar | None = None
+    vector: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +115,7 @@ class SemanticCache:
         vectors: Where vectors are kept.
         answers: Where answers are kept.
         thresholds: Cosine by language; a language that is not in it is off.
+        verified: Sets the cosine per scope from what was verified in operation; None: ``thresholds`` hold.
         deadline_s: Longest wait for a vector.
         clock: Seconds, monotonic.
     """
@@ -102,11 +128,13 @@ class SemanticCache:
         thresholds: Mapping[str, float],
         *,
         deadline_s: float,
+        verified: Verified | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.embedder = embedder
         self.vectors = vectors
         self.thresholds = dict(thresholds)
+        self.verified = verified
         self._answers = answers
         self._deadline_s = deadline_s
         self._clock = clock
@@ -122,28 +150,42 @@ class SemanticCache:
         language = language_of(ask)
         return language if language in self.thresholds else None
 
-    async def find(self, key: Key) -> tuple[Similar | None, Floats | None]:
-        """The answer to a similar ask, and the vector of this one for `add`."""
+    async def find(self, key: Key, *, explores: bool = False) -> Compared:
+        """The answer to a similar ask.
+
+        Args:
+            key: Of the ask.
+            explores: Also look at what is not similar enough to be served.
+        """
         language = self.takes(key.ask)
         vector = None if language is None else await self._vector(key.ask)
         if language is None or vector is None:
-            return None, None
-        candidates = await self._candidates(key, language, vector)
+            return Compared()
+        group = f"{key.group}/{language}"
+        least = self.thresholds[language] if self.verified is None else self.verified.taken(group)
+        explores = explores and self.verified is not None
+        if least is None and not explores:
+            return Compared(vector=vector)
+        candidates = await self._candidates(key, language, vector, LOWEST if explores or least is None else least)
         if not candidates:
-            return None, vector
-        best = candidates[0]
-        if any(_is_rival(best, other) for other in candidates[1:]):
+            return Compared(vector=vector)
+        best = replace(candidates[0].similar, group=group)
+        served = least is not None and best.similarity >= least
+        rivals = [one for one in candidates[1:] if least is None or not served or one.similar.similarity >= least]
+        if any(_is_rival(candidates[0], rival) for rival in rivals):
             self._refused[Difference.AMBIGUOUS] += 1
-            return None, vector
+            return Compared(vector=vector)
+        if not served:
+            return Compared(almost=best, vector=vector)
         self._counts["served_total"] += 1
-        return best.similar, vector
+        return Compared(best, vector=vector)
 
-    async def _candidates(self, key: Key, language: str, vector: Floats) -> list[_Candidate]:
-        """Kept asks above the threshold that the guard lets pass, the nearest first."""
+    async def _candidates(self, key: Key, language: str, vector: Floats, least: float) -> list[_Candidate]:
+        """Kept asks from a cosine on that the guard lets pass, the nearest first."""
         marks = marks_of(key.ask, language)
         found = []
         for place, cosine in await self.vectors.nearest(key.scope, vector, NEAREST):
-            if cosine < self.thresholds[language]:
+            if cosine < least:
                 break
             entry = await self._answers.get(place)
             if entry is None:

@@ -12,6 +12,8 @@ from urllib.parse import quote, urlsplit
 
 import click
 
+from service.cli.cache_judge import command as judge
+
 DEFAULT_BASE = "http://127.0.0.1:4000"
 LIMIT_S = 30.0
 
@@ -19,6 +21,9 @@ LIMIT_S = 30.0
 @click.group("cache")
 def command() -> None:
     """Look into the answer cache of a running service, empty it, and measure what it would serve."""
+
+
+command.add_command(judge)
 
 
 def _service(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,13 +39,38 @@ def stats(base: str, key: str | None) -> None:
     """Entries, bytes, hits, evictions, and where similar asks share answers."""
     shown = _ask("GET", base, "", key)
     for name, value in sorted(shown["numbers"].items()):
-        click.echo(f"{name:32} {value:,.0f}")
+        shown_value = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4f}"
+        click.echo(f"{name:32} {shown_value}")
     semantic = shown["semantic"]
     if semantic is None:
         click.echo("similar asks: off (cache.semantic.embedding)")
     else:
         on = ", ".join(f"{lang} from {cosine:.2f}" for lang, cosine in sorted(semantic["thresholds"].items()))
         click.echo(f"similar asks: {semantic['model']}, on in {on or 'no language'}")
+    click.echo("\n".join(_verification(shown["verification"], semantic is not None)))
+
+
+def _verification(found: dict[str, Any] | None, semantic: bool) -> list[str]:
+    """What is known of hits, in lines."""
+    if found is None:
+        kept = "; similar asks keep to the conservative similarity of the measured pairs" if semantic else ""
+        return [f"no judge (cache.verify): no hit is verified{kept}"]
+    error = found["judge_error"]
+    if error is None:
+        known = "never measured, so that only its bad words count (autotier cache judge)"
+    else:
+        known = (
+            f"missed {error['missed']} of {error['different']} different answers (at most {error['missed_bound']:.1%}),"
+            f" alarmed on {error['alarmed']} of {error['same']} equal ones"
+        )
+    lines = [f"judge {found['judge']}: {known}", f"accepted share of wrong hits: {found['max_error']:g}"]
+    for one in found["scopes"]:
+        near = one["scope"].endswith("/near")
+        taken = "near duplicates" if near else f"from {one['similarity']:.2f}" if one["similarity"] else "not served"
+        lines.append(
+            f"  {one['scope']}: {taken}; {one['wrong']} of {one['verified']} verified wrong, bound {one['bound']:.1%}"
+        )
+    return lines
 
 
 @command.command("clear")

@@ -40,6 +40,24 @@ class SemanticSettings(Strict):
     max_vectors: int = Field(default=10_000, gt=0, description="Most asks that are compared; the oldest goes first.")
 
 
+class VerifySettings(Strict):
+    """A share of hits is compared with a fresh answer, beside the requests, by a deployment that judges."""
+
+    judge: Identifier = Field(description="Id of the deployment that compares the two answers.")
+    share: float = Field(
+        default=0.05, gt=0, le=1, description="Share of near and semantic hits that is compared with a fresh answer."
+    )
+    budget_per_day: float = Field(
+        default=1.0, ge=0, description="US dollars a UTC day for fresh answers and the judge, all replicas together."
+    )
+    max_error: float = Field(
+        default=0.05,
+        gt=0,
+        lt=0.5,
+        description="Share of semantic hits that may be wrong, as upper bound: sets the similarity that is taken.",
+    )
+
+
 class CacheSettings(Strict):
     """Answers that are kept for equal requests."""
 
@@ -66,6 +84,9 @@ class CacheSettings(Strict):
     )
     semantic: SemanticSettings = Field(
         default=SemanticSettings(), description="Answers given again to asks that mean the same in other words."
+    )
+    verify: VerifySettings | None = Field(
+        default=None, description="Compares a share of hits with fresh answers; null: no hit is ever verified."
     )
     redis_url: RedisUrl | None = Field(
         default=None,

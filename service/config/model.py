@@ -260,6 +260,10 @@ class ClassifierSettings(Strict):
     stages: Literal[1, 2] | None = Field(
         default=None, description="1: the first stage only; 2: with the second; null: all that are installed."
     )
+    shadow: str | None = Field(
+        default=None,
+        description="Folder of a challenger that judges live traffic behind the answers and decides nothing; null: none.",
+    )
     time_limit_ms: int = Field(
         default=1000,
         gt=0,
@@ -332,6 +336,10 @@ class Configuration(Strict):
             raise ValueError(
                 f"cache.semantic.embedding.host: no host is named {embedding.host!r}; write one of: {known}"
             )
+        verify = self.cache.verify
+        if verify is not None and verify.judge not in seen:
+            known = ", ".join(sorted(seen)) or "none"
+            raise ValueError(f"cache.verify.judge: no deployment is {verify.judge!r}; write one of: {known}")
         if len({e.name for e in self.experiments}) != len(self.experiments):
             raise ValueError("experiments: two experiments share a name; names are unique")
         if len({c.name for c in self.callers}) != len(self.callers):

@@ -5,7 +5,9 @@ The rule, the same for both protocols:
 - A forced tool, or a newest user message that contains a tool's name or the words "use the tool" while the
   conversation does not end with a tool's result: calls of the tools named (else of the first one), with
   arguments that fit their schema.
-- A response format: a JSON object that fits the schema (`service.demo.hosts.schemas`).
+- A response format: a JSON object that fits the schema (`service.demo.hosts.schemas`). Where the newest message is a
+  JSON object with ``answer_a`` and ``answer_b`` and an object is wanted, it is a judge's: ``{"same": ...}`` by whether
+  one begins like the other, the echo of the question left out.
 - Otherwise ``[simulated HOST MODEL] You asked: "..."`` and filler words up to the length wanted. The same
   prompt, seed and choice give the same words; seed and choice turn the ring of filler words.
 
@@ -14,6 +16,7 @@ A piece is a token: what is streamed at a time and what usage counts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -29,6 +32,7 @@ _FILLER_TEXT = (
     "fail-over can be seen without a graphics card or a key and it repeats itself when it has to be long"
 )
 _FILLER = tuple(_FILLER_TEXT.split(" "))
+_ECHOED = re.compile('You asked: ".*?"[.]')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +102,9 @@ def compose(host: str, model: str, prompt: Prompt, wanted: Wanted, choice: int =
     if wanted.schema is None:
         pieces = _plain(host, model, prompt, wanted.length, wanted.seed + choice)
     else:
-        text = orjson.dumps(conforming(wanted.schema, f"simulated {host} {model}: {_echo(ask)}")).decode()
+        judged = _judged(ask)
+        value = conforming(wanted.schema, f"simulated {host} {model}: {_echo(ask)}") if judged is None else judged
+        text = orjson.dumps(value).decode()
         pieces = [text[at : at + JSON_PIECE_CHARACTERS] for at in range(0, len(text), JSON_PIECE_CHARACTERS)]
     finish = "stop"
     if wanted.stop:
@@ -110,6 +116,16 @@ def compose(host: str, model: str, prompt: Prompt, wanted: Wanted, choice: int =
         pieces = pieces[: limit - len(thinking)]
         finish = "length"
     return Answer(pieces, thinking, [], finish)
+
+
+def _judged(ask: str) -> dict[str, bool] | None:
+    """A judge's verdict on two answers, or None where the message is no judge's question."""
+    try:
+        found = orjson.loads(ask)
+        a, b = (_ECHOED.sub("", found[name]) for name in ("answer_a", "answer_b"))
+    except (orjson.JSONDecodeError, TypeError, KeyError):
+        return None
+    return {"same": a.startswith(b) or b.startswith(a)}
 
 
 def _plain(host: str, model: str, prompt: Prompt, length: int, start: int) -> list[str]:

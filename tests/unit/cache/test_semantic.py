@@ -68,12 +68,12 @@ class Rig:
         key = Key(digest, digest, scope, text)
         if not self.cache.compares(key, leaves_house=False):
             return None
-        found, vector = await self.cache.find_similar(key)
-        if found is not None:
-            return found.entry.decision_id
+        looked = await self.cache.find_similar(key)
+        if looked.found is not None:
+            return looked.found.entry.decision_id
         message = {"role": "assistant", "content": "Use reset."}
         entry = Entry(digest, scope, "mini", text, self.now, 1.0, 0.0, [{"index": 0, "message": message}])
-        await self.cache.keep(key, entry, vector)
+        await self.cache.keep(key, entry, looked.vector)
         return None
 
 
