@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, func, select
+from sqlalchemy import Connection, Dialect, Engine, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from service.decisions import pruning, reading
@@ -184,15 +184,15 @@ class DecisionStore:
                 return
             after = page[-1].id
 
-    def delete_older(self, days: float) -> int:
-        """Deletes everything older than ``days``; returns how many decisions."""
+    def delete_before(self, before_s: float) -> pruning.Deleted:
+        """Deletes everything older than a time (Unix seconds); returns how much."""
         with store_errors(self.location):
-            deleted = pruning.delete_before(self._for_writes(), self._clock() - days * 86_400)
+            deleted = pruning.delete_before(self._for_writes(), before_s)
         self._forget_log()
         return deleted
 
-    def delete_caller(self, name: str) -> int:
-        """Deletes everything of a caller; returns how many decisions."""
+    def delete_caller(self, name: str) -> pruning.Deleted:
+        """Deletes everything of a caller; returns how much."""
         with store_errors(self.location):
             deleted = pruning.delete_by(self._for_writes(), name)
         self._forget_log()
@@ -294,8 +294,9 @@ class DecisionStore:
 
     def _written_out(self, table: Table) -> str:
         """The statement that adds a row and leaves one that is there, for the driver."""
-        form = {"paramstyle": "pyformat" if self.shared else "named"}
-        dialect = postgresql.dialect(**form) if self.shared else sqlite.dialect(**form)  # type: ignore[no-untyped-call]
+        dialect: Dialect = (
+            postgresql.dialect(paramstyle="pyformat") if self.shared else sqlite.dialect(paramstyle="named")
+        )
         return str(self._insert(table).on_conflict_do_nothing().compile(dialect=dialect))
 
     def _for_writes(self) -> Engine:
