@@ -21,7 +21,7 @@ from classifier.prompt import Messages, PromptView, view_of
 from classifier.tiers import TIERS, Tier
 
 
-def _unexplained() -> tuple[tuple[Feature, ...], str]:
+def _unexplained(tier: Tier, runner_up: Tier) -> tuple[tuple[Feature, ...], str]:
     return (), ""
 
 
@@ -36,11 +36,12 @@ class Classification:
         runner_up: The most probable tier other than `tier`.
         tokens: Token estimate of the whole request (`PromptView.tokens`).
         artifact: Id of the artifact.
-        stage: Last stage that was asked, 1 or 2.
+        stage: Last stage that was asked: 1, 2, or 3 where a judge was (`classifier.judged`).
         signal: False if there is nothing to judge; the service then takes its default.
         continues: Probability that the newest ask continues the conversation, 0 without a history.
         second: The second stage's three log-odds, or None where it was not asked.
-        explain: Gives `features` and `needed`, when somebody asks: it takes a fifth of the time of the rest.
+        explain: Gives `features` and `needed` for a tier against another, when somebody asks: it takes a fifth of the
+            time of the rest.
     """
 
     tier: Tier
@@ -53,17 +54,19 @@ class Classification:
     signal: bool = True
     continues: float = 0.0
     second: tuple[float, float, float] | None = None
-    explain: Callable[[], tuple[tuple[Feature, ...], str]] = field(default=_unexplained, compare=False, repr=False)
+    explain: Callable[[Tier, Tier], tuple[tuple[Feature, ...], str]] = field(
+        default=_unexplained, compare=False, repr=False
+    )
 
     @property
     def features(self) -> tuple[Feature, ...]:
         """What spoke, strongest first; a positive contribution speaks for `tier` against `runner_up`."""
-        return self.explain()[0]
+        return self.explain(self.tier, self.runner_up)[0]
 
     @property
     def needed(self) -> str:
         """What would have changed the tier, in words; "" where nobody knows."""
-        return self.explain()[1]
+        return self.explain(self.tier, self.runner_up)[1]
 
 
 class Classifier:
@@ -126,7 +129,7 @@ class Classifier:
             view.signal,
             continues,
             second,
-            cache(partial(spoken, self.artifact.first, row, tier, runner_up)),
+            cache(partial(spoken, self.artifact.first, row)),
         )
 
     def predict_proba(self, prompts: Sequence[str | Messages]) -> NDArray[np.float64]:
