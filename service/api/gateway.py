@@ -60,6 +60,12 @@ class RecorderProtocol(Protocol):
     def record(self, record: Callable[[], DecisionRecord]) -> None: ...
 
 
+class ShadowProtocol(Protocol):
+    """What the gateway needs of ``service.learning.shadow.Shadow``."""
+
+    def offer(self, decision_id: str, created_s: float, decision: RouteDecision, matrix: str) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Overload:
     """What keeps the service from collapse; outlives reloads.
@@ -90,6 +96,7 @@ class ChatGateway:
         metrics: Counts.
         overload: Refuses and cuts.
         replies: Answers, from the cache or the chain.
+        shadow: Asks a challenger behind the answer, or None.
     """
 
     configuration: Configuration
@@ -102,6 +109,7 @@ class ChatGateway:
     metrics: Metrics
     overload: Overload
     replies: CachedReplies
+    shadow: ShadowProtocol | None = None
 
     async def read(self, request: Request, exchange: Exchange) -> ChatRequest:
         """Authenticates and reads a chat request.
@@ -258,6 +266,8 @@ class ChatGateway:
                 log.error("%s: %s refused our key: %s", exchange.id, attempt.deployment_id, attempt.detail)
         if exchange.first_token_ms is not None:
             self.metrics.first_token.labels(tier).observe(exchange.first_token_ms / 1000)
+        if self.shadow is not None and decision is not None and exchange.request is not None:
+            self.shadow.offer(exchange.id, exchange.created_s, decision, exchange.request.matrix)
         self.recorder.record(lambda: exchange.record(ending, status, total_ms, self.configuration, error, self.keys))
 
 

@@ -1,7 +1,11 @@
-"""``autotier log``: the newest decisions as a table, and one with all its attempts and feedback."""
+"""``autotier log``: the newest decisions as a table, and one with all its attempts and feedback.
+
+What else can be asked of the log stands in modules of its own, imported when it is asked for.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import time
@@ -22,6 +26,15 @@ SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhdw])\Z")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 HEADINGS = ("time", "id", "tier", "reason", "deployment", "attempts", "first ms", "total ms", "cost $", "outcome")
 NUMBERS = frozenset({"attempts", "first ms", "total ms", "cost $"})
+
+MORE = {
+    "labels": "service.cli.log_labels",
+    "delete": "service.cli.log_delete",
+    "shadow": "service.cli.log_shadow",
+    "drift": "service.cli.log_drift",
+    "savings": "service.cli.log_savings",
+}
+"""Command -> module."""
 
 
 def store_url(config: Path | None) -> str:
@@ -70,7 +83,7 @@ class Since(click.ParamType[float]):
             self.fail(f"{value!r} is neither a span such as 30m, 2h, 7d nor a date such as 2027-01-31", param, ctx)
 
 
-def _places(function: Callable[..., Any]) -> Callable[..., Any]:
+def places(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say which store; both the listing and ``show`` take them."""
     url = click.option("--store", "store", metavar="URL", help="Store instead of a configuration's.")
     config = click.option(
@@ -83,8 +96,22 @@ def _places(function: Callable[..., Any]) -> Callable[..., Any]:
     return config(url(function))
 
 
-@click.group("log", invoke_without_command=True)
-@_places
+class Log(click.Group):
+    """Loads what is asked of the log when it is used, not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *MORE]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in MORE:
+            return super().get_command(ctx, name)
+        command = getattr(importlib.import_module(MORE[name]), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group("log", cls=Log, invoke_without_command=True)
+@places
 @click.option("--since", type=Since(), help="A span such as 30m, 2h, 7d, or a date and time.")
 @click.option("--caller", help="Only this caller's.")
 @click.option("--tier", type=click.Choice(["lightweight", "coding", "reasoning"]))
@@ -98,7 +125,8 @@ def command(
 ) -> None:
     """Show the newest decisions first.
 
-    `autotier log show ID` shows one with its attempts and what was said about it.
+    `autotier log show ID` shows one with its attempts and what was said about it. `labels`, `shadow`, `drift` and
+    `savings` sum the log up; `delete` deletes from it.
     """
     ctx.obj = (config, store)
     if ctx.invoked_subcommand is not None:
@@ -110,7 +138,7 @@ def command(
 
 @command.command("show")
 @click.argument("decision_id", metavar="ID")
-@_places
+@places
 @click.option("--json", "as_json", is_flag=True, help="The whole record as one JSON object, stored prompts too.")
 @click.pass_obj
 def show(

@@ -40,7 +40,7 @@ class ImplicitSettings(Strict):
     )
     re_ask: Implicit = Field(
         default=ImplicitLabel(weight=0.1),
-        description="The same ask with words added or taken away within minutes: one tier up. It may have been badly put.",
+        description="The same ask with words added or taken away within minutes: one tier up.",
     )
     escalation: Implicit = Field(
         default=ImplicitLabel(weight=0.2),

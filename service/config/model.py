@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, model_validator
 from classifier import TIERS, Tier
 from service.config.cache import CacheSettings
 from service.config.experiments import ExperimentSettings
+from service.config.judge import JudgeSettings
 from service.config.learning import Learning
 from service.config.strict import Address, CallerKey, Identifier, Matrix, RedisUrl, Strict
 
@@ -262,12 +263,15 @@ class ClassifierSettings(Strict):
     )
     shadow: str | None = Field(
         default=None,
-        description="Folder of a challenger that judges live traffic behind the answers and decides nothing; null: none.",
+        description="Folder of a challenger that judges live traffic behind the answers, and decides nothing.",
     )
     time_limit_ms: int = Field(
         default=1000,
         gt=0,
         description="After this the first stage decides alone; where it is late too: `coding`, reason `degraded`.",
+    )
+    judge: JudgeSettings | None = Field(
+        default=None, description="A local deployment that is asked where the classifier is unsure; null: nobody is."
     )
 
 
@@ -307,7 +311,7 @@ class Configuration(Strict):
     experiments: tuple[ExperimentSettings, ...] = Field(
         default=(), description="Online experiments; `autotier experiment start NAME` starts one of them."
     )
-    learning: Learning = Field(default=Learning(), description="What is concluded from the log, and how much it counts.")
+    learning: Learning = Field(default=Learning(), description="What becomes a label, and how much it counts.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -340,6 +344,15 @@ class Configuration(Strict):
         if verify is not None and verify.judge not in seen:
             known = ", ".join(sorted(seen)) or "none"
             raise ValueError(f"cache.verify.judge: no deployment is {verify.judge!r}; write one of: {known}")
+        at_home = {d.id for _, d in self.deployments() if self.is_local(d)}
+        if self.classifier.judge is not None and (asked := self.classifier.judge.deployment) not in at_home:
+            problem = (
+                f"{asked!r} is not local, and it reads what must stay in the house"
+                if asked in seen
+                else (f"no deployment is {asked!r}")
+            )
+            known = ", ".join(sorted(at_home)) or "none is local: leave the judge out"
+            raise ValueError(f"classifier.judge.deployment: {problem}; write one of: {known}")
         if len({e.name for e in self.experiments}) != len(self.experiments):
             raise ValueError("experiments: two experiments share a name; names are unique")
         if len({c.name for c in self.callers}) != len(self.callers):

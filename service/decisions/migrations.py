@@ -73,7 +73,28 @@ def m001_initial(connection: Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Step, ...] = (m001_initial,)
+def m002_shadows(connection: Connection) -> None:
+    """What a challenger in the shadow said otherwise, and counts of how often it agreed."""
+    _run(
+        connection,
+        """
+        CREATE TABLE shadows (
+            decision_id TEXT NOT NULL, artifact TEXT NOT NULL, champion TEXT NOT NULL,
+            created_s DOUBLE PRECISION NOT NULL, tier TEXT NOT NULL, shadow_tier TEXT NOT NULL,
+            probability DOUBLE PRECISION NOT NULL, shadow_probability DOUBLE PRECISION NOT NULL,
+            PRIMARY KEY (decision_id, artifact)
+        );
+        CREATE INDEX shadows_created ON shadows (created_s);
+        CREATE TABLE shadow_counts (
+            day TEXT NOT NULL, artifact TEXT NOT NULL, champion TEXT NOT NULL, tier TEXT NOT NULL,
+            shadow_tier TEXT NOT NULL, number BIGINT NOT NULL,
+            PRIMARY KEY (day, artifact, champion, tier, shadow_tier)
+        )
+        """,
+    )
+
+
+MIGRATIONS: tuple[Step, ...] = (m001_initial, m002_shadows)
 """In the order in which they are applied. Append; never change, remove or reorder."""
 
 

@@ -94,6 +94,32 @@ conversations = Table(
     Index("conversations_updated", "updated_s"),
 )
 
+# What a challenger in the shadow said otherwise, and how often the two agreed. No foreign keys: it is written apart.
+shadows = Table(
+    "shadows",
+    metadata,
+    Column("decision_id", Text, primary_key=True),
+    Column("artifact", Text, primary_key=True),
+    Column("champion", Text, nullable=False),
+    Column("created_s", Double, nullable=False),
+    Column("tier", Text, nullable=False),
+    Column("shadow_tier", Text, nullable=False),
+    Column("probability", Double, nullable=False),
+    Column("shadow_probability", Double, nullable=False),
+    Index("shadows_created", "created_s"),
+)
+
+shadow_counts = Table(
+    "shadow_counts",
+    metadata,
+    Column("day", Text, primary_key=True),
+    Column("artifact", Text, primary_key=True),
+    Column("champion", Text, primary_key=True),
+    Column("tier", Text, primary_key=True),
+    Column("shadow_tier", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
+
 settings = Table(
     "settings",
     metadata,

@@ -87,6 +87,10 @@ class Looker:
         self.degraded = 0
         self.hurried = 0
 
+    def snapshot(self) -> dict[str, float]:
+        """Requests without the classifier's word, and those whose second stage was late."""
+        return {"degraded_total": float(self.degraded), "second_stage_late_total": float(self.hurried)}
+
     async def look(self, request: ChatRequest) -> Look:
         """The look; long prompts in a thread. Never raises for what only advises."""
         texts = list(texts_of(request.body))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from classifier import Tier
+from service.decisions.pruning import Deleted
 from service.decisions.records import (
     AttemptRecord,
     ConversationRecord,
@@ -18,6 +20,7 @@ from service.decisions.records import (
     HoldRecord,
 )
 from service.decisions.rows import Batch
+from service.decisions.shadowing import Disagreement, newest_disagreements, put_shadows
 from service.decisions.store import DecisionStore
 from service.errors import StoreError, StoreProblem
 
@@ -28,6 +31,11 @@ DAY_S = 86_400
 def said(record: DecisionRecord, caller: str = "anna", created_s: float = 1.0, **words: object) -> FeedbackRecord:
     """Feedback on a decision."""
     return FeedbackRecord(record.id, caller, created_s, **words)  # type: ignore[arg-type]
+
+
+def shadowed(record: DecisionRecord) -> Disagreement:
+    """A challenger would have decided otherwise."""
+    return Disagreement(record.id, "challenger", "first", record.created_s, "coding", "reasoning", 0.6, 0.7)
 
 
 def failed_attempt(order: int, **changed: object) -> AttemptRecord:
@@ -227,9 +235,11 @@ def test_deleting_by_age_takes_everything_of_that_age(store: DecisionStore, deci
     store.add_feedback(said(young, solved=True))
     store.add_feedback(FeedbackRecord("dec_lost", "anna", now_s - 31 * DAY_S, solved=True))
 
-    deleted = store.delete_older(30)
+    store.change(partial(put_shadows, found=[shadowed(old[0]), shadowed(young)], counts={}))
 
-    assert deleted == 3
+    deleted = store.delete_before(now_s - 30 * DAY_S)
+
+    assert deleted == Deleted(decisions=3, attempts=3, feedback=2, conversations=1, shadows=1)
     assert [one["id"] for one in store.export()] == [young.id]
     assert (store.hold("old"), store.hold("young")) == (None, HoldRecord(Tier.CODING, young.id))
     assert [store.feedback_of(one) for one in (old[0].id, "dec_lost")] == [[], []]
@@ -252,9 +262,12 @@ def test_deleting_a_caller_takes_all_and_only_theirs(store: DecisionStore, decis
     store.add_feedback(said(bobs, caller="anna", rating=2))
     store.add_feedback(said(bobs, caller="bob", rating=3))
 
+    store.change(partial(put_shadows, found=[shadowed(annas), shadowed(bobs)], counts={}))
+
     deleted = store.delete_caller("anna")
 
-    assert deleted == 1
+    assert deleted == Deleted(decisions=1, attempts=1, feedback=2, conversations=1, shadows=1)
+    assert [one.decision_id for one in store.read(partial(newest_disagreements, since_s=0, limit=9))] == [bobs.id]
     assert [one.id for one in store.recent()] == [bobs.id]
     assert store.hold("a") is None
     assert store.hold("b") is not None
