@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -100,7 +100,7 @@ def assemble(
     if embedder is not None:
         evidence = _evidence(cache.semantic, embedder.model)
         on = _thresholds(cache.semantic, embedder.model, evidence)
-    verified = _verified(configuration, embedder, evidence, frozenset(on), error, _ledger(link, settings))
+    verified = _verified(configuration, evidence, frozenset(on), error, link, settings)
     semantic = None
     if embedder is not None and cache.semantic.embedding is not None:
         deadline_s = cache.semantic.embedding.deadline_ms / 1000
@@ -121,6 +121,17 @@ def judge_name(judge: Deployment) -> str:
     return f"{judge.id}:{judge.model}"
 
 
+def evidence_name(configuration: Configuration, judge: Deployment) -> str:
+    """Of the counts of verified hits: another embedding model or another judge begins anew."""
+    embedding = configuration.cache.semantic.embedding
+    return f"{embedding.model if embedding is not None else 'none'}:{judge_name(judge)}"
+
+
+def setting_of_evidence(configuration: Configuration, judge: Deployment) -> str:
+    """Under which counts of verified hits are kept where there is no Redis."""
+    return f"cache-verified:{evidence_name(configuration, judge)}"
+
+
 def setting_of_judge(judge: Deployment) -> str:
     """Under which ``autotier cache judge`` keeps what it measured, beside the evidence."""
     return f"cache-judge:{judge_name(judge)}"
@@ -134,11 +145,11 @@ def error_of_judge(configuration: Configuration, settings: Settings) -> JudgeErr
 
 def _verified(
     configuration: Configuration,
-    embedder: Embedder | None,
     evidence: Mapping[str, Evidence],
     languages: frozenset[str],
     error: JudgeError | None,
-    ledger: Callable[[str], Ledger],
+    link: RedisLink | None,
+    settings: Settings | None,
 ) -> Verified | None:
     """What is known of hits, or None, loudly, where nobody verifies them."""
     judge, verify = judge_of(configuration), configuration.cache.verify
@@ -150,20 +161,18 @@ def _verified(
         log.error(
             "the judge %s was never measured: its good words count for nothing; run autotier cache judge", judge.id
         )
-    name = f"{embedder.model if embedder is not None else 'none'}:{judge_name(judge)}"
-    return Verified(evidence, languages, verify.max_error, error, ledger(name))
+    return Verified(evidence, languages, verify.max_error, error, _ledger(configuration, judge, link, settings))
 
 
-def _ledger(link: RedisLink | None, settings: Settings | None) -> Callable[[str], Ledger]:
-    def made(name: str) -> Ledger:
-        if link is not None:
-            return RedisLedger(link, name)
-        if settings is None:
-            return MemoryLedger()
-        key = f"cache-verified:{name}"
-        return StoredLedger(partial(settings.setting, key), partial(settings.put_setting, key))
-
-    return made
+def _ledger(
+    configuration: Configuration, judge: Deployment, link: RedisLink | None, settings: Settings | None
+) -> Ledger:
+    if link is not None:
+        return RedisLedger(link, evidence_name(configuration, judge))
+    if settings is None:
+        return MemoryLedger()
+    key = setting_of_evidence(configuration, judge)
+    return StoredLedger(partial(settings.setting, key), partial(settings.put_setting, key))
 
 
 def local_embedder() -> Embedder:

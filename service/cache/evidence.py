@@ -60,6 +60,15 @@ def threshold(evidence: Evidence, error: float) -> float | None:
     return None
 
 
+def why_off(evidence: Evidence, error: float) -> str | None:
+    """Why a language is off, in words; None: it is on."""
+    if evidence.auc < LEAST_AUC:
+        return f"the embedding does not know it (AUC {evidence.auc:.3f}, below {LEAST_AUC})"
+    if threshold(evidence, error) is not None:
+        return None
+    return f"no similarity at which at most {error:g} of different asks and {LEAST_SERVED:.0%} of equal ones are served"
+
+
 def thresholds(evidence: Mapping[str, Evidence], error: float) -> dict[str, float]:
     """Languages that are on, with their cosine."""
     found = {language: threshold(one, error) for language, one in evidence.items()}
