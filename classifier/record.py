@@ -12,6 +12,9 @@ from typing import Any
 from classifier.prompt import Messages
 from classifier.tiers import Tier
 
+TEAM_WRITTEN = ("natural", "written")
+"""Sources of the base data: written for this project, without a tier in mind and towards one."""
+
 
 @dataclass(frozen=True, slots=True)
 class LabelledRequest:

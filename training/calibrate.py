@@ -36,7 +36,9 @@ def fit_calibration(logits: Floats, soft: Floats, weights: Floats, *, ridge: flo
 
 
 def balanced_weights(sources: NDArray[np.str_]) -> Floats:
-    """(n,) weights with which each source counts the same, mean 1."""
+    """(n,) weights with which each source counts the same, mean 1; none for no rows."""
     _, inverse, counts = np.unique(sources, return_inverse=True, return_counts=True)
+    if not sources.size:
+        return np.empty(0)
     weights = 1.0 / counts[inverse]
     return np.asarray(weights / weights.mean(), dtype=np.float64)

@@ -15,7 +15,8 @@ from typing import Any
 from classifier.record import LabelledRequest, read_requests, read_rows, record_from
 from training.conversations import beginnings
 
-BASE_FILES = ("requests.jsonl.gz", "supplement.jsonl.gz", "natural.jsonl.gz")
+BASE_FILES = {"requests.jsonl.gz": "written", "supplement.jsonl.gz": "written", "natural.jsonl.gz": "natural"}
+"""Files of the base data, each with its source; the first must be there."""
 FROZEN_FILE = "frozen.jsonl.gz"
 EXAMPLES_FILE = "examples.jsonl"
 LABELLED_FILE = "labelled.jsonl.gz"
@@ -40,7 +41,7 @@ class TrainingData:
     """Rows by their role.
 
     Attributes:
-        base: Team-written rows (source `written`).
+        base: Team-written rows (`classifier.record.TEAM_WRITTEN`).
         real: Real prompts that may shape the weights that ship.
         measuring: Real prompts that are only measured with.
         hashes: sha256 of each file read, by file name.
@@ -93,9 +94,9 @@ def load_training_data(corpora: Path | None, data: Path | None = None) -> Traini
     folder = data or data_path()
     hashes: dict[str, str] = {}
     base: list[LabelledRequest] = []
-    for name in BASE_FILES:
-        if name == BASE_FILES[0] or (folder / name).is_file():
-            base += _read(folder / name, hashes, source="written")
+    for number, (name, source) in enumerate(BASE_FILES.items()):
+        if number == 0 or (folder / name).is_file():
+            base += _read(folder / name, hashes, source=source)
     real: list[LabelledRequest] = []
     measuring: list[LabelledRequest] = []
     if corpora is not None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from classifier.conversation import carried_view, continuation
 from classifier.features import HASHED_SIZE, FeatureRow, feature_row
 from classifier.prompt import PromptView, view_of
-from classifier.record import LabelledRequest
+from classifier.record import TEAM_WRITTEN, LabelledRequest
 from classifier.scorer import LinearScorer
 from classifier.structure import STRUCTURE_NAMES
 from classifier.tiers import tier_index
@@ -147,7 +147,7 @@ def source_weights(data: Encoded, config: FirstConfig) -> Floats:
     """
     _, inverse = np.unique(data.sources, return_inverse=True)
     weights = data.weights / np.sqrt(np.bincount(inverse, data.weights)[inverse])
-    real = data.sources != "written"
+    real = ~np.isin(data.sources, TEAM_WRITTEN)
     if real.any() and (~real).any():
         weights[real] *= config.real_weight * weights[~real].sum() / weights[real].sum()
     return np.asarray(weights / weights.mean(), dtype=np.float64)

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from classifier.artifact import load_artifact
 from classifier.policy import expected_costs
-from classifier.record import LabelledRequest
+from classifier.record import TEAM_WRITTEN, LabelledRequest
 from classifier.tiers import tier_index
 from training.calibrate import balanced_weights, fit_calibration
 from training.conversations import BEGINNING
 from training.dataset import DatasetError, TrainingData
 from training.first_stage import encode, scaled_of, soft_label
 from training.stack import fit_stack
-from training.train import OUT_OF_SOURCE, row_key
+from training.train import OUT_OF_SOURCE, fold_keys, row_key
 
 Floats = NDArray[np.float64]
 
@@ -107,7 +107,7 @@ def pooled_predictions(
     soft = np.array([soft_label(r) for r in every])
     sources = np.array([r.source for r in every])
     base = balanced_weights(sources) * np.array([r.weight for r in every])
-    written = sources == "written"
+    written = np.isin(sources, TEAM_WRITTEN)
     base[written] *= 0.5 * base[~written].sum() / max(base[written].sum(), 1e-12)
     trainable = np.arange(len(every)) < len(data.trainable)
     p1, p2 = np.zeros((len(every), 3)), None if second is None else np.zeros((len(every), 3))
@@ -123,7 +123,7 @@ def pooled_predictions(
     greatest = max(max(row) for row in matrix)
     asked = (expected_costs(p1, matrix).min(axis=1) > bound * greatest) & (p2 is not None)
     both = None if p2 is None else np.where(asked[:, None], p2, p1)
-    groups = np.array([s if s != "written" else f"written/{r.block}" for s, r in zip(sources, every, strict=True)])
+    groups = np.array(fold_keys(every))
     everything = Pooled(every, labels, groups, np.ones(len(every)), p1, p2, both, asked)
     # Template-made rows of another router's authors carry its labels, not ours: they are not measured on.
     ours = np.array([r.weight == 1.0 for r in every])

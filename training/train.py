@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from classifier.artifact import CARD, shipped_path, write_artifact
 from classifier.deep import DEEP_FILES
 from classifier.prompt import view_of
-from classifier.record import LabelledRequest
+from classifier.record import TEAM_WRITTEN, LabelledRequest
 from classifier.scorer import Calibration, LinearScorer, Stack
 from training.calibrate import balanced_weights, fit_calibration
 from training.card import card_text
@@ -160,7 +160,9 @@ def _second_stage_possible() -> bool:
 
 def fold_keys(rows: Sequence[LabelledRequest]) -> list[str]:
     """What is held out together: the source of a real row; the block (near group and topic) of a team-written one."""
-    return [r.source if r.source != "written" else f"written/{r.block or r.near or r.group or r.id}" for r in rows]
+    return [
+        f"{r.source}/{r.block or r.near or r.group or r.id}" if r.source in TEAM_WRITTEN else r.source for r in rows
+    ]
 
 
 def train_first(
@@ -233,7 +235,7 @@ def train_second(task: SecondTask, encoder: Base, out: Path, say: Say) -> tuple[
 def calibration_weights(encoded: Encoded) -> Floats:
     """Real sources weigh the same each; all team-written rows together weigh as half of the real ones."""
     weights = balanced_weights(encoded.sources) * encoded.weights
-    written = encoded.sources == "written"
+    written = np.isin(encoded.sources, TEAM_WRITTEN)
     if written.any() and (~written).any():
         weights[written] *= 0.5 * weights[~written].sum() / weights[written].sum()
     return weights
