@@ -42,6 +42,10 @@ class Balancer:
         self._thread.join(10)
         self._loop.close()
 
+    def retarget(self, *ports: int) -> None:
+        """Sends new connections to other back ends, as a changed address does."""
+        self._ports = list(ports)
+
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
 

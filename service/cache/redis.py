@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -60,6 +60,8 @@ return gone
 _TOUCH = "if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('ZADD', KEYS[1], 'XX', ARGV[1], ARGV[2]) end"
 _GIVE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 _SWEEP = 200
+MOST_REJECTED = 10_000
+"""Answers taken back that are taken back once more where a Redis was away meanwhile or is another one now."""
 
 
 class RedisAnswers:
@@ -94,6 +96,8 @@ class RedisAnswers:
         self._sizes = link.key(f"v{VERSION}-sizes")
         self._turn = link.key("turn", "")
         self._turns: set[str] = set()
+        self._rejected: OrderedDict[str, None] = OrderedDict()
+        self._owes = False
         self._look_s = 0.0
         self._shown = {"entries": 0.0, "bytes": 0.0}
         self._counts: Counter[str] = Counter()
@@ -118,6 +122,7 @@ class RedisAnswers:
 
     async def put(self, key: str, entry: Entry) -> None:
         """See `Answers`."""
+        self._rejected.pop(key, None)
         data = dumped(entry)
         size = len(data) + OVERHEAD_BYTES
         if size > self._max_bytes:
@@ -134,12 +139,16 @@ class RedisAnswers:
             await self._local.put(key, entry)
 
     async def delete(self, key: str) -> bool:
-        """See `Answers`. Where the Redis is away the entry stays there until it is over its time; that is logged."""
+        """See `Answers`. Where the Redis is away the entry is taken back before anything is read there again."""
         here = await self._local.delete(key)
+        self._rejected[key] = None
+        while len(self._rejected) > MOST_REJECTED:
+            self._rejected.popitem(last=False)
         try:
             return bool(await self._link.behind(partial(self._deleted, key))) or here
         except SharedStateDown as error:
-            log.error("an answer could not be taken back from the Redis: %s", error)
+            self._owes = True
+            log.error("an answer is taken back from the Redis once that is back: %s", error)
             return here
 
     async def clear(self) -> int:
@@ -178,6 +187,9 @@ class RedisAnswers:
     async def pulse(self, redis: Redis, *, afresh: bool) -> None:
         """See `service.state.link.Part`: forgets what was kept while the Redis was away, renews turns, sweeps."""
         await self._local.clear()
+        if (self._owes or afresh) and self._rejected:
+            await self._deleted(*self._rejected)
+            self._owes = False
         if self._turns:
             async with redis.pipeline(transaction=False) as pipeline:
                 for key in self._turns:
