@@ -294,9 +294,9 @@ class DecisionStore:
 
     def _written_out(self, table: Table) -> str:
         """The statement that adds a row and leaves one that is there, for the driver."""
-        dialect: Dialect = (
-            postgresql.dialect(paramstyle="pyformat") if self.shared else sqlite.dialect(paramstyle="named")
-        )
+        style = "pyformat" if self.shared else "named"
+        made: Callable[..., Dialect] = postgresql.dialect if self.shared else sqlite.dialect
+        dialect = made(paramstyle=style)
         return str(self._insert(table).on_conflict_do_nothing().compile(dialect=dialect))
 
     def _for_writes(self) -> Engine:
