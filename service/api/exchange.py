@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from service.cache.language import language_of
@@ -262,4 +262,7 @@ def _features(decision: RouteDecision) -> dict[str, Any] | None:
     if decision.view is None:
         return None
     language = language_of(decision.view.ask[:LANGUAGE_CHARS]) or ""
-    return kept_features(decision.view, decision.classification, language)
+    spoken = decision.classification
+    if spoken is not None and spoken.artifact != decision.artifact:
+        spoken = replace(spoken, second=None)  # the record names the artifact that decided, these are another's
+    return kept_features(decision.view, spoken, language)

@@ -90,8 +90,10 @@ class Experiments:
             return None
         routed = classification.tier if classification is not None else None
         tier = dealt.tier or await self._judged(dealt.arm, view, classification)
+        other = self._classifiers.get(dealt.arm.artifact or "")
+        artifact = other.artifact.id if other is not None and tier is not None else None
         return Assignment(
-            experiment.name, dealt.arm.name, dealt.target, dealt.propensity, unit, tier, routed
+            experiment.name, dealt.arm.name, dealt.target, dealt.propensity, unit, tier, routed, artifact
         )  # fmt: skip
 
     def unit_of(self, experiment: ExperimentSettings, request: ChatRequest) -> str:

@@ -22,6 +22,7 @@ class Assignment:
         unit: Keyed hash of the conversation, or the caller's name.
         tier: The tier that the experiment names, or None where the router decides.
         routed: What the classifier says by itself, None where it says nothing.
+        artifact: Id of the other artifact that named the tier, or None.
     """
 
     experiment: str
@@ -31,6 +32,7 @@ class Assignment:
     unit: str
     tier: Tier | None
     routed: Tier | None
+    artifact: str | None = None
 
     def recorded(self) -> dict[str, Any]:
         """As the decision record keeps it; ``training.analysis.logged`` reads it."""
@@ -42,6 +44,7 @@ class Assignment:
             "unit": self.unit,
             "tier": str(self.tier) if self.tier else None,
             "routed": str(self.routed) if self.routed else None,
+            "artifact": self.artifact,
         }
 
 

@@ -81,7 +81,9 @@ class RouteDecision:
 
     @property
     def artifact(self) -> str | None:
-        """Id of the artifact that spoke, or None."""
+        """Id of the artifact that decided, or judged what another chooser decided; None where nothing was judged."""
+        if self.reason is Reason.EXPERIMENT and self.assignment is not None and self.assignment.artifact is not None:
+            return self.assignment.artifact
         return self.classification.artifact if self.classification else None
 
     def public(self) -> dict[str, Any]:
