@@ -16,10 +16,12 @@ from typing import Any
 
 from classifier import ArtifactError, Classifier
 from classifier.artifact import metadata_of
+from service.api.asking import deployment_of
 from service.api.auth import Authenticator
 from service.api.caching import CachedReplies
 from service.api.drain import Drain
 from service.api.gateway import ChatGateway, Overload
+from service.api.judging import TierJudge
 from service.api.parts import Parts
 from service.api.verifying import Verifier
 from service.cache.assemble import OpenCache, error_of_judge, local_embedder
@@ -266,9 +268,10 @@ class Service:
         error = await asyncio.to_thread(error_of_judge, configuration, kept.store)
         cache = _cache_of(configuration, kept.store, error, before)
         verifier = _verifier_of(configuration, cache, chain, self._lasting.overload.allowances.state, kept.recorder)
+        judge = TierJudge.of(configuration, chain, kept.recorder, self._lasting.metrics)
         gateway = ChatGateway(
             configuration=configuration,
-            flow=Flow(configuration, looker, holds, time.time, recent, experiments),
+            flow=Flow(configuration, looker, holds, time.time, recent, experiments, judge),
             chain=chain,
             recorder=kept.recorder,
             holds=holds,
@@ -364,7 +367,7 @@ def _verifier_of(
     verify = configuration.cache.verify
     if verify is None or cache.cache is None or cache.cache.verified is None:
         return None
-    judge = next(found for found in configuration.deployments() if found[1].id == verify.judge)
+    judge = deployment_of(configuration, verify.judge)
     return Verifier(configuration, judge, cache.cache, cache.cache.verified, chain, state, recorder)
 
 
@@ -374,7 +377,7 @@ def _warmed(configuration: Configuration, source: str, before: Assembled | None)
     The one before goes on where its settings and its folder are the same: a second stage loaded anew at every reload
     costs 25 MB that the process does not get back (``python -m tests.bench soak``).
     """
-    if before is not None and before.configuration.classifier == configuration.classifier:
+    if before is not None and before.configuration.classifier.loads_as(configuration.classifier):
         running = before.looker.classifier
         try:
             if metadata_of(running.artifact.path) == running.artifact.metadata:

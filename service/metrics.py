@@ -50,6 +50,12 @@ class Metrics:
             ("tier",),
             registry=self.registry,
         )
+        self.judge = Counter(
+            "autotier_judge",
+            "Requests that were unsure enough for classifier.judge, by what came of it.",
+            ("result",),
+            registry=self.registry,
+        )
         self.limited = Counter(
             "autotier_limited", "Requests refused by a limit of ours.", ("caller", "limit"), registry=self.registry
         )

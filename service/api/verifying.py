@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from classifier import Tier
+from service.api.asking import call_of, plan_of
 from service.api.exchange import CacheUse, Ending, Exchange
 from service.cache.answers import AnswerCache, Found
 from service.cache.judge import question, verdict
@@ -27,10 +28,9 @@ from service.errors import RequestError
 from service.limits.state import SPEND, Claim, LimitState
 from service.routing.constraints import Constraints, needs_of
 from service.routing.decision import RouteDecision
-from service.routing.fields import expressed
 from service.routing.request import CallerIdentity, ChatRequest
 from service.upstream.collect import Answer
-from service.upstream.interface import Attempt, Call
+from service.upstream.interface import Attempt
 from service.upstream.plan import Plan
 
 log = logging.getLogger("autotier.cache")
@@ -263,7 +263,7 @@ class Verifier:
             tier=decision.tier,
             deployments=decision.chain,
             stand_ins=decision.stand_ins,
-            call=lambda deployment: self._call(hit.asked.body, deployment),
+            call=lambda deployment: call_of(self._configuration, deployment, hit.asked.body),
             first_token_s=self._configuration.tiers[decision.tier].first_token_s,
             prompt_tokens=decision.tokens_at_least,
             local_allowed=decision.tier is not Tier.REASONING,
@@ -279,20 +279,7 @@ class Verifier:
         )
         if self._judge not in self._constraints.of_tier(self._tier, needs).deployments:
             return None
-        return Plan(
-            tier=self._tier,
-            deployments=(self._judge,),
-            call=lambda deployment: self._call(body, deployment),
-            first_token_s=self._configuration.tiers[self._tier].first_token_s,
-            local_allowed=self._tier is not Tier.REASONING,
-            hedge_allowed=False,
-            attempts=exchange.attempts,
-        )
-
-    def _call(self, body: Any, deployment: Deployment) -> Call:
-        sent, dropped = expressed(body, deployment)
-        address, key = self._configuration.address_of(deployment), self._configuration.key_of(deployment)
-        return Call(deployment, address, key, sent, dropped)
+        return plan_of(self._configuration, (self._tier, self._judge), body, exchange.attempts)
 
     def _estimate(self, hit: Hit) -> float:
         """US dollars that it may cost: the answer as long as the kept one, at the dearest prices of the chain."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from service.cache.evidence import CONFIDENCE, upper_bound
+from service.questions import answered, fixed_question
 
 LONGEST_ANSWER = 8_000
 """Characters of a text that a judge compares. A cut one could hide what differs, so a longer one is not judged."""
@@ -43,27 +44,13 @@ def question(ask: str, a: str, b: str, *, json_schema: bool) -> dict[str, Any] |
     """
     if max(len(ask), len(a), len(b)) > LONGEST_ANSWER:
         return None
-    shown = json.dumps({"question": ask, "answer_a": a, "answer_b": b}, ensure_ascii=False)
-    form: dict[str, Any] = {"type": "json_object"}
-    if json_schema:
-        form = {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": SCHEMA}}
-    return {
-        "messages": [{"role": "system", "content": _QUESTION}, {"role": "user", "content": shown}],
-        "temperature": 0,
-        "response_format": form,
-    }
+    shown = {"question": ask, "answer_a": a, "answer_b": b}
+    return fixed_question(_QUESTION, shown, "verdict", SCHEMA, json_schema=json_schema)
 
 
 def verdict(text: str | None) -> bool | None:
     """Whether the judge calls the answers the same; None where it said neither."""
-    begin, end = (text or "").find("{"), (text or "").rfind("}")
-    if text is None or begin < 0 or end < begin:
-        return None
-    try:
-        value = json.loads(text[begin : end + 1])
-    except ValueError:
-        return None
-    same = value.get("same") if isinstance(value, dict) else None
+    same = answered(text, "same")
     return same if isinstance(same, bool) else None
 
 

@@ -274,6 +274,10 @@ class ClassifierSettings(Strict):
         default=None, description="A local deployment that is asked where the classifier is unsure; null: nobody is."
     )
 
+    def loads_as(self, other: ClassifierSettings) -> bool:
+        """Whether the same classifier is loaded for both: whom it asks is no part of it."""
+        return self.model_copy(update={"judge": None}) == other.model_copy(update={"judge": None})
+
 
 class UpstreamSettings(Strict):
     """How requests leave."""
@@ -344,20 +348,23 @@ class Configuration(Strict):
         if verify is not None and verify.judge not in seen:
             known = ", ".join(sorted(seen)) or "none"
             raise ValueError(f"cache.verify.judge: no deployment is {verify.judge!r}; write one of: {known}")
-        at_home = {d.id for _, d in self.deployments() if self.is_local(d)}
-        if self.classifier.judge is not None and (asked := self.classifier.judge.deployment) not in at_home:
-            problem = (
-                f"{asked!r} is not local, and it reads what must stay in the house"
-                if asked in seen
-                else (f"no deployment is {asked!r}")
-            )
-            known = ", ".join(sorted(at_home)) or "none is local: leave the judge out"
-            raise ValueError(f"classifier.judge.deployment: {problem}; write one of: {known}")
+        self._check_judge(seen)
         if len({e.name for e in self.experiments}) != len(self.experiments):
             raise ValueError("experiments: two experiments share a name; names are unique")
         if len({c.name for c in self.callers}) != len(self.callers):
             raise ValueError("callers: two callers share a name; names are unique")
         return self
+
+    def _check_judge(self, ids: set[str]) -> None:
+        """The classifier's judge reads any request, so it stands in the house."""
+        if self.classifier.judge is None:
+            return
+        asked, at_home = self.classifier.judge.deployment, {d.id for _, d in self.deployments() if self.is_local(d)}
+        if asked not in at_home:
+            known = ", ".join(sorted(at_home)) or "none is local: write null"
+            outside = f"{asked!r} is not local, and the judge reads what must stay in the house"
+            problem = outside if asked in ids else f"no deployment is {asked!r}"
+            raise ValueError(f"classifier.judge.deployment: {problem}; write one of: {known}")
 
     @property
     def needs_keys(self) -> bool:

@@ -26,6 +26,7 @@ from service.routing.conversation import (
 )
 from service.routing.decision import Reason, Removed, RouteDecision
 from service.routing.fields import check_names
+from service.routing.judge import Judge
 from service.routing.look import Look, Looker
 from service.routing.request import ChatRequest
 from service.routing.tokens import measure
@@ -53,6 +54,7 @@ class Flow:
         now_s: Wall clock, Unix seconds.
         recent: Where requests of the last seconds are kept; None: in this process.
         experiments: Deals requests to the arms of a running experiment; None: there are none.
+        judge: Asks somebody else where the classifier is unsure; None: nobody is asked.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Flow:
         now_s: Callable[[], float],
         recent: RecentStore | None = None,
         experiments: Assigner | None = None,
+        judge: Judge | None = None,
     ) -> None:
         self._configuration = configuration
         self._looker = looker
@@ -71,6 +74,7 @@ class Flow:
         self._constraints = Constraints(configuration)
         self._recent: RecentStore = recent or RecentRequests(configuration.policy.regeneration_s)
         self._experiments = experiments
+        self._judge = judge
         self._extra_fields = frozenset(f for _, d in configuration.deployments() for f in d.extra_fields)
 
     async def decide(self, request: ChatRequest, *, dry_run: bool = False) -> RouteDecision:
@@ -94,6 +98,10 @@ class Flow:
         if self._experiments is not None:
             assignment = await self._experiments.assign(request, look.view, look.classification)
         choice = self._choose(request, look, hold, regenerated, before, assignment)
+        if self._judge is not None and choice.reason is Reason.CLASSIFIER and assignment is None:
+            # Not in an experiment: its log must say what the artifact by itself would have done.
+            look = await self._judge.judged(request, look, self._looker.matrix_of(request))
+            choice = self._choose(request, look, hold, regenerated, before, assignment)
         settled = self._settle(choice, request, needs)
         if not dry_run:
             self._recent.remember(look.same_request, settled.allowed.tier, now_s)

@@ -87,6 +87,11 @@ class Looker:
         self.degraded = 0
         self.hurried = 0
 
+    def matrix_of(self, request: ChatRequest) -> Sequence[Sequence[float]]:
+        """The cost matrix in force for a request."""
+        found = self._matrices.get(request.matrix)
+        return found if found is not None else self.classifier.artifact.matrices[request.matrix]
+
     def snapshot(self) -> dict[str, float]:
         """Requests without the classifier's word, and those whose second stage was late."""
         return {"degraded_total": float(self.degraded), "second_stage_late_total": float(self.hurried)}

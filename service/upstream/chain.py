@@ -255,6 +255,8 @@ class Chain:
         if not await self._fleet.reach(endpoint):
             down = self.health.verdict(endpoint.name)
             self._pass_over(attempt, Outcome.PREFLIGHT_FAILED, down.detail if down else "")
+        if not walk.plan.may_load and self._fleet.is_local(deployment) and self._fleet.is_loaded(deployment) is False:
+            self._pass_over(attempt, Outcome.NO_FREE_SLOT, "its model would have to load")
         attempt.connect_ms = (self._clock() - started) * 1000
 
     def _elsewhere(self, walk: Walk, host: str) -> bool:

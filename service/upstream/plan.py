@@ -28,6 +28,8 @@ class Plan:
         prompt_tokens: A lower bound of the prompt's tokens, for truncation; None: not checked.
         local_allowed: False for the reasoning tier: checked before each call and on the answer.
         hedge_allowed: False where no second host may be asked for the same answer (a private request).
+        may_load: False for a question of ours that is not worth a load: a local model known not to be in memory is
+            passed over.
         attempts: Filled as the chain goes, aborts included; the caller keeps the reference.
         notes: Why the order differs from the configured one, one sentence each.
     """
@@ -40,5 +42,6 @@ class Plan:
     prompt_tokens: int | None = None
     local_allowed: bool = True
     hedge_allowed: bool = True
+    may_load: bool = True
     attempts: list[Attempt] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

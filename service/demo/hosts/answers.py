@@ -7,7 +7,9 @@ The rule, the same for both protocols:
   arguments that fit their schema.
 - A response format: a JSON object that fits the schema (`service.demo.hosts.schemas`). Where the newest message is a
   JSON object with ``answer_a`` and ``answer_b`` and an object is wanted, it is a judge's: ``{"same": ...}`` by whether
-  one begins like the other, the echo of the question left out.
+  one begins like the other, the echo of the question left out. Where it has ``request`` and the schema wants a
+  ``tier``, or has none, ``{"tier": ...}`` by the length of the request alone: `SHORT` characters are lightweight,
+  `LONG` coding, more reasoning. That is no judgement: it shows that the question is asked, not what it is worth.
 - Otherwise ``[simulated HOST MODEL] You asked: "..."`` and filler words up to the length wanted. The same
   prompt, seed and choice give the same words; seed and choice turn the ring of filler words.
 
@@ -27,6 +29,7 @@ from service.demo.hosts.schemas import conforming
 
 ECHO_CHARACTERS = 60
 JSON_PIECE_CHARACTERS = 4
+SHORT, LONG = 60, 240
 _FILLER_TEXT = (
     "This answer was not written by a model but made by a program that stands in for one so that routing and "
     "fail-over can be seen without a graphics card or a key and it repeats itself when it has to be long"
@@ -102,7 +105,7 @@ def compose(host: str, model: str, prompt: Prompt, wanted: Wanted, choice: int =
     if wanted.schema is None:
         pieces = _plain(host, model, prompt, wanted.length, wanted.seed + choice)
     else:
-        judged = _judged(ask)
+        judged = _judged(ask, wanted.schema)
         value = conforming(wanted.schema, f"simulated {host} {model}: {_echo(ask)}") if judged is None else judged
         text = orjson.dumps(value).decode()
         pieces = [text[at : at + JSON_PIECE_CHARACTERS] for at in range(0, len(text), JSON_PIECE_CHARACTERS)]
@@ -118,14 +121,23 @@ def compose(host: str, model: str, prompt: Prompt, wanted: Wanted, choice: int =
     return Answer(pieces, thinking, [], finish)
 
 
-def _judged(ask: str) -> dict[str, bool] | None:
-    """A judge's verdict on two answers, or None where the message is no judge's question."""
+def _judged(ask: str, schema: Mapping[str, object]) -> dict[str, object] | None:
+    """A judge's verdict on two answers or word on a request, or None where the message is no judge's question."""
     try:
         found = orjson.loads(ask)
-        a, b = (_ECHOED.sub("", found[name]) for name in ("answer_a", "answer_b"))
-    except (orjson.JSONDecodeError, TypeError, KeyError):
+    except orjson.JSONDecodeError:
         return None
-    return {"same": a.startswith(b) or b.startswith(a)}
+    if not isinstance(found, dict):
+        return None
+    a, b, request = found.get("answer_a"), found.get("answer_b"), found.get("request")
+    if isinstance(a, str) and isinstance(b, str):
+        a, b = _ECHOED.sub("", a), _ECHOED.sub("", b)
+        return {"same": a.startswith(b) or b.startswith(a)}
+    properties = schema.get("properties", {"tier": {}})
+    if isinstance(request, str) and isinstance(properties, Mapping) and "tier" in properties:
+        size = len(request)
+        return {"tier": "lightweight" if size <= SHORT else "coding" if size <= LONG else "reasoning"}
+    return None
 
 
 def _plain(host: str, model: str, prompt: Prompt, length: int, start: int) -> list[str]:

@@ -118,6 +118,14 @@ def test_our_own_form_needs_no_notes() -> None:
         (_set("callers", [{"name": "a", "key": "sha256:abc"}]), "callers[0].key", "sha256sum"),
         (_set("hosts.openai.key", "sk-in-clear"), "hosts.openai.key", "write os.environ/NAME"),
         (_set("policy.matrices", {"default": [[0, 1], [1, 0]]}), "policy.matrices.default", ""),
+        (
+            _set("classifier.judge", {"deployment": "reasoning-cloud"}),
+            "classifier.judge.deployment",
+            "write one of: coding-local, lightweight-macbook, lightweight-mini",
+        ),
+        (_set("classifier.judge", {"deployment": "x"}), "classifier.judge.deployment", "no deployment is 'x'"),
+        (_set("classifier.judge", {"deployment": "coding-local", "accuracy": 1}), "classifier.judge.accuracy", "0.99"),
+        (_set("classifier.judge", {"bound": 0.1}), "classifier.judge.deployment", "Id of the local deployment"),
     ],
 )
 def test_a_wrong_key_type_or_value_is_one_line_with_key_and_fix(

@@ -8,6 +8,7 @@ import pytest
 
 from service.demo.hosts.answers import Wanted, compose
 from service.demo.hosts.prompts import Prompt, read_messages
+from service.routing.judge import SCHEMA
 
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 
@@ -104,3 +105,17 @@ def test_parallel_calls_can_be_forbidden() -> None:
 def test_json_mode_gives_an_object_that_says_simulated() -> None:
     """An empty schema means any object."""
     assert json.loads(said("hi", Wanted(schema={})))["simulated"] is True
+
+
+@pytest.mark.parametrize(("size", "tier"), [(60, "lightweight"), (61, "coding"), (240, "coding"), (241, "reasoning")])
+@pytest.mark.parametrize("schema", [SCHEMA, {}])
+def test_asked_for_a_tier_it_goes_by_length_alone(size: int, tier: str, schema: dict[str, object]) -> None:
+    """With the judge's schema or any JSON object: a rule that nobody can take for a judgement."""
+    question = json.dumps({"request": "x" * size, "before": "y" * 500})
+
+    assert json.loads(said(question, Wanted(schema=schema))) == {"tier": tier}
+
+
+def test_a_request_in_another_schema_is_no_judges_question() -> None:
+    """Somebody else's JSON with a field of that name gets what its schema wants."""
+    assert json.loads(said('{"request": "hello"}', Wanted(schema=WEATHER))).keys() == {"city"}
