@@ -165,10 +165,10 @@ class Verified:
 
     def _prior(self, language: str, cosine: float) -> tuple[int, int]:
         """Pairs served at a similarity, and those of them that differ. The margin makes up for pairs being pairs."""
-        for at, wrong, right in self._evidence[language].curve:
-            if round(at + MARGIN, 2) >= cosine:
-                return wrong + right, wrong
-        return 0, 0
+        curve = self._evidence[language].curve
+        below = [point for point in curve if round(point[0] + MARGIN, 2) <= cosine]
+        _, wrong, right = below[-1] if below else curve[0]
+        return wrong + right, wrong
 
     def _from(self, scope: str, place: int) -> tuple[int, int]:
         """Verdicts at or above a place of the grid, and those of them that said different."""

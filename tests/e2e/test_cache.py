@@ -422,3 +422,47 @@ def test_the_command_looks_into_a_running_service(house: House) -> None:
     assert refused.exit_code == 1
     assert refused.output.count("\n") == 1
     assert run("stats", "--base", "http://127.0.0.1:9").exit_code == 1
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+def test_the_death_of_the_replica_that_leads_does_not_hang_the_others(stream: bool) -> None:
+    """It is killed in the middle of its call: who waits on another replica asks for itself and has the whole answer."""
+    with RedisServer() as server:
+        settings = with_cache(redis_url=server.url, timeout_ms=500)
+        with House(change=settings, hosts=SLOW) as one, House(change=_beside(one, settings)) as two:
+            text = f"{EASY} (death, {stream})"
+            with ThreadPoolExecutor(2) as threads:
+                leader = threads.submit(ask, one, text, model="coding", stream=stream)
+                deadline = time.monotonic() + 10
+                while not list(server.client.scan_iter("*:turn:*")) and time.monotonic() < deadline:
+                    time.sleep(0.02)
+                follower = threads.submit(ask, two, text, model="coding", stream=stream)
+                time.sleep(0.7)  # it waits by now, and the answer takes three seconds
+                assert not follower.done()
+                one.stop(kill=True)
+                answer = follower.result(timeout=40)
+                with pytest.raises(httpx.HTTPError):
+                    leader.result()
+
+            assert answer.status_code == 200
+            assert not stream or answer.text.endswith("data: [DONE]\n\n")
+            assert len(words(answer)) > 100
+            assert ask(two, text, model="coding").headers["x-autotier-cache"] == "hit-exact"
+
+
+def test_a_stream_that_another_replica_is_given_comes_whole() -> None:
+    """Two replicas, one call upstream: who waits elsewhere gets the answer as a stream once it is complete."""
+    with RedisServer() as server:
+        settings = with_cache(redis_url=server.url, timeout_ms=500)
+        with House(change=settings, hosts=SLOW) as one, House(change=_beside(one, settings)) as two:
+            with ThreadPoolExecutor(4) as threads:
+                answers = list(
+                    threads.map(
+                        lambda i: ask((one, two)[i % 2], f"{EASY} (both)", model="coding", stream=True), range(4)
+                    )
+                )
+
+            assert met(one) == 1
+            assert len({words(a) for a in answers}) == 1
+            assert all(a.text.endswith("data: [DONE]\n\n") for a in answers)
+            assert sorted(a.headers["x-autotier-cache"] for a in answers) == ["miss", "shared", "shared", "shared"]

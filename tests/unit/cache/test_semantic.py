@@ -10,10 +10,14 @@ from numpy.typing import NDArray
 
 from service.cache.answers import AnswerCache
 from service.cache.entry import Entry
+from service.cache.evidence import Evidence
+from service.cache.judge import JudgeError
 from service.cache.key import Key
+from service.cache.ledger import MemoryLedger
 from service.cache.memory import MemoryAnswers
 from service.cache.semantic import MOST_FAILURES, REST_S, SemanticCache
 from service.cache.vectors import MemoryVectors
+from service.cache.verified import Verified
 from service.config.cache import CacheSettings
 from service.demo.hosts.vectors import embed
 
@@ -53,14 +57,20 @@ class HashedWords:
 class Rig:
     """A cache over memory with a clock of its own."""
 
-    def __init__(self, cosine: float = 0.05) -> None:
+    def __init__(self, cosine: float = 0.05, verified: Verified | None = None) -> None:
         self.now = 100.0
         self.embedder = HashedWords()
         answers = MemoryAnswers(1_000_000, 60, clock=lambda: self.now)
         self.semantic = SemanticCache(
-            self.embedder, MemoryVectors(100), answers, {"en": cosine}, deadline_s=0.05, clock=lambda: self.now
+            self.embedder,
+            MemoryVectors(100),
+            answers,
+            {"en": cosine},
+            deadline_s=0.05,
+            verified=verified,
+            clock=lambda: self.now,
         )
-        self.cache = AnswerCache(answers, CacheSettings(), self.semantic, now_s=lambda: self.now)
+        self.cache = AnswerCache(answers, CacheSettings(), self.semantic, verified, now_s=lambda: self.now)
 
     async def ask(self, text: str, scope: str = "s" * 32) -> str | None:
         """The decision that a similar ask's answer was made for; None: a miss, whose answer is then kept."""
@@ -167,3 +177,64 @@ async def test_what_a_host_in_the_house_may_answer_is_not_embedded_outside() -> 
 
     assert not rig.cache.compares(key, leaves_house=False)
     assert rig.cache.compares(key, leaves_house=True)
+
+
+def _verified(least: float) -> Verified:
+    """Evidence by which a similarity is served from ``least`` on, as long as nobody verified anything."""
+    evidence = Evidence(0.99, 1000, 500, ((0.4, 10, 480), (round(least - 0.05, 2), 0, 400)))
+    return Verified({"en": evidence}, frozenset({"en"}), 0.03, JudgeError("j:m", 200, 0, 200, 0), MemoryLedger())
+
+
+def _key(text: str, group: str = "caller:anna/coding") -> Key:
+    digest = f"{abs(hash((text, group))):032d}"
+    return Key(digest, digest, "s" * 32, text, group)
+
+
+async def _kept(rig: Rig, text: str) -> None:
+    key = _key(text)
+    looked = await rig.cache.find_similar(key)
+    message = {"role": "assistant", "content": "Use reset."}
+    entry = Entry(key.exact, key.scope, "mini", text, rig.now, 1.0, 0.0, [{"index": 0, "message": message}])
+    await rig.cache.keep(key, entry, looked.vector)
+
+
+async def test_what_is_not_similar_enough_is_only_looked_at_where_it_is_to_be_verified() -> None:
+    """It passes the guard, is not served, and says what a verdict on it counts for."""
+    near = "My newest commit was a mistake, Git should undo that commit, how?"
+    verified = _verified(0.95)
+    rig = Rig(verified=verified)
+    await _kept(rig, FIRST)
+
+    usual = await rig.cache.find_similar(_key(near))
+    explored = await rig.cache.find_similar(_key(near), explores=True)
+
+    assert (usual.found, usual.almost) == (None, None)
+    assert usual.vector is not None
+    assert explored.found is None
+    assert explored.almost is not None
+    assert explored.almost.entry.ask == FIRST
+    assert explored.almost.group == "caller:anna/coding/en"
+    assert 0.4 <= explored.almost.similarity < 0.95
+
+
+async def test_verdicts_change_what_their_scope_is_served_and_no_other() -> None:
+    """Explored and found right: served from then on; found wrong: never again."""
+    near = "My newest commit was a mistake, Git should undo that commit, how?"
+    verified = _verified(0.95)
+    rig = Rig(verified=verified)
+    await _kept(rig, FIRST)
+    almost = (await rig.cache.find_similar(_key(near), explores=True)).almost
+    assert almost is not None
+
+    for _ in range(300):
+        verified.add(almost.group, almost.similarity, same=True)
+    served = await rig.cache.find_similar(_key(near))
+    other = await rig.cache.find_similar(_key(near, "caller:ben/coding"))
+    for _ in range(60):
+        verified.add(almost.group, almost.similarity, same=False)
+    after = await rig.cache.find_similar(_key(near))
+
+    assert served.found is not None
+    assert served.found.kind == "semantic"
+    assert other.found is None
+    assert after.found is None
