@@ -6,7 +6,6 @@ What a reload swaps is one `Assembled`; what outlives it is `Lasting`.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -24,13 +23,14 @@ from service.api.gateway import ChatGateway, Overload
 from service.api.judging import TierJudge
 from service.api.parts import Parts
 from service.api.verifying import Verifier
+from service.binding import check_binding
 from service.cache.assemble import OpenCache, error_of_judge, local_embedder
 from service.cache.assemble import assemble as assemble_cache
 from service.cache.judge import JudgeError
 from service.config import Configuration
 from service.decisions.recorder import Recorder
 from service.decisions.store import DecisionStore
-from service.errors import AutotierError, ConfigurationError, StoreError
+from service.errors import AutotierError, StoreError
 from service.experiments.running import Experiments
 from service.learning.assemble import Learner
 from service.limits.limits import Allowances
@@ -49,32 +49,6 @@ from service.upstream.chain import Chain
 from service.upstream.embedding import HostEmbedder
 
 log = logging.getLogger("autotier")
-
-
-def check_binding(configuration: Configuration, host: str, source: str) -> None:
-    """Refuses an address beyond loopback while callers have no keys.
-
-    Raises:
-        ConfigurationError: With what to write instead.
-    """
-    if configuration.needs_keys or is_loopback(host):
-        return
-    raise ConfigurationError(
-        source,
-        "server.host",
-        f"{host} is reachable from other machines and no caller has a key",
-        "add one under callers or a callers_file, or bind to 127.0.0.1",
-    )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` is an address of this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 Source = Callable[[], Configuration]
@@ -259,8 +233,10 @@ class Service:
         matrices = matrices_of(configuration)
         looker = Looker(spoken, matrices, configuration, keys)
         experiments = await asyncio.to_thread(Experiments, configuration, matrices, kept.store, keys, time.time)
-        learnt = None if before is None else before.learner
-        learner = await asyncio.to_thread(Learner.open, configuration, self._source, kept.store, matrices, learnt)
+        champion, learnt = spoken.artifact, None if before is None else before.learner
+        learner = await asyncio.to_thread(
+            Learner.open, configuration, self._source, kept.store, matrices, champion, learnt
+        )
         shared = self._shared
         chain = assemble(configuration, state=None if shared is None else shared.holds)
         holds: ConversationStore = kept.recorder if shared is None else shared.conversations(kept.recorder)

@@ -96,7 +96,8 @@ def run(
     """
     from service.api.app import create_app
     from service.api.server import serve
-    from service.bootstrap import check_binding, opener
+    from service.binding import check_binding
+    from service.bootstrap import opener
 
     check_binding(configuration, host, source)
     serve(create_app(opener(configuration, source, host, again)), host, port, configuration.server.header_s)
@@ -109,7 +110,7 @@ def run_workers(job: Job, port: int, number: int) -> int:
         ConfigurationError: The binding cannot be used, or the workers would share nothing.
         StoreError: The store cannot be opened.
     """
-    from service.bootstrap import check_binding
+    from service.binding import check_binding
     from service.decisions.store import DecisionStore
 
     check_binding(job.configuration, job.host, job.source)

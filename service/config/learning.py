@@ -83,6 +83,9 @@ class Learning(Strict):
         default=1800, gt=0, description="Seconds of silence after which a conversation has ended."
     )
     every_s: float = Field(default=30, gt=0, description="Seconds between two looks at what was logged.")
+    drift_every_s: float = Field(
+        default=3600, gt=0, description="Seconds between two comparisons of the traffic with the training data."
+    )
     most_weight_per_caller_day: float = Field(
         default=200,
         gt=0,

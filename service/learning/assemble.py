@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import classifier
 from classifier import ArtifactError, Classifier
-from classifier.artifact import metadata_of
+from classifier.artifact import Artifact, metadata_of
 from service.config import Configuration
 from service.decisions.store import DecisionStore
 from service.errors import ConfigurationError
@@ -37,6 +37,7 @@ class Learner:
         source: str,
         store: DecisionStore,
         matrices: Mapping[str, Sequence[Sequence[float]]],
+        champion: Artifact,
         before: Learner | None,
     ) -> Learner:
         """Builds the parts; nothing runs yet. It blocks: a challenger takes a second to load.
@@ -46,6 +47,7 @@ class Learner:
             source: Its file, for messages.
             store: Of decisions.
             matrices: Cost matrices of the running chain.
+            champion: The artifact that decides.
             before: The parts before a reload.
 
         Raises:
@@ -53,7 +55,7 @@ class Learner:
         """
         challenger = _challenger(configuration, source, before)
         shadow = None if challenger is None else Shadow(challenger, matrices, store)
-        return cls(Follower(store, configuration.learning, time.time), shadow)
+        return cls(Follower(store, configuration.learning, time.time, champion), shadow)
 
     async def start(self) -> None:
         """Starts task and thread."""

@@ -15,15 +15,18 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from classifier import TIERS, Tier
+from classifier import Tier
+from classifier.artifact import Artifact
 from service.config.learning import Learning
 from service.decisions import log_pages
 from service.decisions.features import kept_row
 from service.decisions.log_pages import Progress
 from service.decisions.store import DecisionStore
 from service.errors import StoreError
+from service.learning import drift
 from service.learning.implicit import Conclusions, Seen
 from service.routing.request import TIER_MODELS
+from training.reference import Reference
 
 log = logging.getLogger("autotier.learning")
 
@@ -41,15 +44,21 @@ class Follower:
         store: Where decisions and feedback are.
         settings: The section ``learning``.
         now_s: Unix seconds.
+        artifact: The champion, whose training data live traffic is compared with; None: drift is not looked at.
 
     Attributes:
         failures: Looks that the store failed.
     """
 
-    def __init__(self, store: DecisionStore, settings: Learning, now_s: Callable[[], float]) -> None:
+    def __init__(
+        self, store: DecisionStore, settings: Learning, now_s: Callable[[], float], artifact: Artifact | None = None
+    ) -> None:
         self._store = store
         self._settings = settings
         self._now_s = now_s
+        self._artifact = artifact
+        self._reference = None if artifact is None else Reference.of(artifact.metadata)
+        self._drift_at_s = 0.0
         self._holder = uuid.uuid4().hex
         self._conclusions: Conclusions | None = None
         self._seen_to: tuple[float, str] = (0.0, "")
@@ -85,6 +94,7 @@ class Follower:
                 self._conclusions = None
             else:
                 progress = self._through(progress, now_s)
+                self._drift(now_s)
             self._show(now_s)
             return progress is not None
         except (StoreError, ValueError) as error:
@@ -126,6 +136,16 @@ class Follower:
                 break
         return progress
 
+    def _drift(self, now_s: float) -> None:
+        if self._artifact is None or now_s < self._drift_at_s:
+            return
+        self._drift_at_s = now_s + self._settings.drift_every_s
+        report = drift.drift(self._store, self._reference, self._artifact.id, now_s - drift.WEEK_S)
+        drifted = [name for name, group in report["groups"].items() if group["drifted"]]
+        if drifted and drift.noted(self._store).get("state") != "drifted":
+            log.warning("live traffic does not look like the training data any more: %s", ", ".join(drifted))
+        drift.note(self._store, report, now_s)
+
     def _show(self, now_s: float) -> None:
         day_s = now_s // DAY_S * DAY_S
         noted = self._store.read(log_pages.progress_of)
@@ -133,6 +153,7 @@ class Follower:
         most = self._settings.most_weight_per_caller_day
         self._numbers = {
             **{f"concluded_{source}_total": float(number) for source, number in sorted(noted.concluded.items())},
+            **drift.numbers(drift.noted(self._store)),
             "behind_s": max(0.0, now_s - noted.at_s) if noted.at_s else 0.0,
             "callers_over_cap_today": float(sum(weight > most for weight in weights.values())),
             "label_weight_today": sum(weights.values()),
@@ -168,8 +189,6 @@ def seen_of(row: Mapping[str, Any]) -> Seen | None:
     named = TIER_MODELS.get(row["model_asked"])
     if row["reason"] == "override":
         named = tier
-    probabilities = explained.get("probabilities") or {}
-    judged = max(TIERS, key=lambda one: probabilities.get(str(one), 0.0)) if probabilities else None
     return Seen(
         id=row["id"],
         created_s=row["created_s"],
@@ -183,5 +202,4 @@ def seen_of(row: Mapping[str, Any]) -> Seen | None:
         follows=explained.get("follows"),
         cut_short=row["finish_reason"] == "length" and explained.get("answer_limit") is None,
         empty=bool(row["empty"]),
-        judged=judged,
     )

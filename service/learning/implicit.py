@@ -48,7 +48,6 @@ class Seen:
         follows: The decision before it in its conversation, or None.
         cut_short: The answer ended at the host's limit of tokens, not at the client's.
         empty: A deployment gave an empty answer.
-        judged: The tier that the classifier gives it by itself, or None.
     """
 
     id: str
@@ -63,7 +62,6 @@ class Seen:
     follows: str | None
     cut_short: bool
     empty: bool
-    judged: Tier | None = None
 
     @property
     def automatic(self) -> bool:
