@@ -26,8 +26,10 @@ TUNED_KINDS = frozenset({"number", "negation", "name", "quoted", "path", "compar
 SET_ASIDE = 50
 NEAREST = 5
 GRID = tuple(round(0.40 + step / 100, 2) for step in range(60))
-LITELLM_THRESHOLD = 0.8
-"""``similarity_threshold`` of litellm's own example; its decision is this one comparison."""
+LITELLM_THRESHOLDS = (0.8, 0.95)
+"""The rule of litellm's semantic cache: the nearest prompt by cosine, from ``similarity_threshold`` on (0.8 in its
+documentation's example). It needs a Redis with the search module, which no package brings; its decision, in
+``litellm/caching/redis_semantic_cache.py``, is this one comparison, whatever roles and images the prompts have."""
 
 Floats = NDArray[np.float32]
 Embed = Callable[[list[str]], Floats]
@@ -67,7 +69,8 @@ class Row:
         neighbours_served: Asks for which a nearest other ask was served.
         plain: The embedding alone at its best threshold: (cosine, paraphrases, near misses) with the near misses' bound
             at 2 % on the tuning part, or None where there is none.
-        litellm: The same at litellm's threshold.
+        litellm: The rule of litellm's semantic cache at each of its thresholds: (cosine, paraphrases, near misses,
+            asks for which the nearest other ask is served).
     """
 
     language: str
@@ -81,7 +84,7 @@ class Row:
     neighbours: int
     neighbours_served: int
     plain: tuple[float, float, float] | None
-    litellm: tuple[float, float, float]
+    litellm: tuple[tuple[float, float, float, float], ...]
 
 
 def pairs(path: Path | None = None) -> list[Pair]:
@@ -124,6 +127,14 @@ class _Seen:
         other = [self.vectors[i] @ self.vectors[n + chosen[(k + 7) % len(chosen)]] for k, i in enumerate(chosen)]
         difference_ = related[:, None] - np.array(other)[None, :]
         return float((difference_ > 0).mean() + 0.5 * (difference_ == 0).mean())
+
+    def nearest_served(self, cosine: float) -> float:
+        """Share of asks whose nearest other ask is at least so near, without any guard."""
+        n = len(self.rows)
+        own = np.arange(2 * n) % n
+        cosines = self.vectors @ self.vectors.T
+        cosines[own[:, None] == own[None, :]] = -1.0
+        return float((cosines.max(axis=1) >= cosine).mean())
 
     def neighbours(self, chosen: Sequence[int]) -> Floats:
         """Per text of the chosen pairs: the best cosine among its nearest other asks that pass the guard, or -1."""
@@ -170,7 +181,7 @@ def _row(language: str, seen: _Seen, error: float) -> Row:
         neighbours=len(everybody),
         neighbours_served=int((everybody >= at).sum()),
         plain=_plain(seen, near, all_near, all_same),
-        litellm=_rates(seen, LITELLM_THRESHOLD, all_near, all_same),
+        litellm=tuple((*_rates(seen, at, all_near, all_same), seen.nearest_served(at)) for at in LITELLM_THRESHOLDS),
     )
 
 
@@ -194,18 +205,19 @@ def table(rows: Iterable[Row]) -> list[str]:
     lines = [
         "| language | AUC | semantic | near misses served (of kinds held out) | 95 % bound | paraphrases served "
         "| other asks served | embedding alone, best: paraphrases / near misses "
-        "| litellm at 0.8: paraphrases / near misses |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        + "".join(f"| litellm's rule at {at:g}: paraphrases / near misses / other asks " for at in LITELLM_THRESHOLDS)
+        + "|",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |" + " --- |" * len(LITELLM_THRESHOLDS),
     ]
     for row in rows:
         state = "off" if row.threshold is None else f"on, cosine >= {row.threshold:.2f}"
         plain = "none" if row.plain is None else f"{row.plain[1]:.1%} / {row.plain[2]:.1%} at {row.plain[0]:.2f}"
         near = f"{row.near_served} of {row.near} ({row.held_out_served})"
         beside = f"{row.neighbours_served} of {row.neighbours}"
-        litellm = f"{row.litellm[1]:.1%} / {row.litellm[2]:.1%}"
+        litellm = [" / ".join(f"{rate:.1%}" for rate in rates[1:]) for rates in row.litellm]
         cells = (
             row.language, f"{row.evidence.auc:.3f}", state, near, f"{row.near_bound:.2%}", f"{row.same_served:.1%}",
-            beside, plain, litellm,
+            beside, plain, *litellm,
         )  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     return lines

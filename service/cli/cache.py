@@ -6,12 +6,12 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import click
 
+from service.cli.cache_evaluate import command as evaluate
 from service.cli.cache_judge import command as judge
 
 DEFAULT_BASE = "http://127.0.0.1:4000"
@@ -24,6 +24,7 @@ def command() -> None:
 
 
 command.add_command(judge)
+command.add_command(evaluate)
 
 
 def _service(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -95,62 +96,6 @@ def evict(name: str, base: str, key: str | None) -> None:
     """Take one answer back, with those of its nearest asks."""
     removed = _ask("DELETE", base, name, key)["removed"]
     click.echo("removed" if removed else "nothing was kept there")
-
-
-@command.command("evaluate")
-@click.option("-c", "--config", envvar="AUTOTIER_CONFIG", type=click.Path(path_type=Path), help="Whose embedding.")
-@click.option("--pairs", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Other pairs (.jsonl.gz).")
-@click.option("--error", type=click.FloatRange(0, 0.5, min_open=True), default=0.005, show_default=True)
-@click.option("--write", type=click.Path(dir_okay=False, path_type=Path), help="Write the evidence to this file.")
-@click.option("--language", multiple=True, help="Only these languages.")
-def evaluate(
-    config: Path | None, pairs: Path | None, error: float, write: Path | None, language: tuple[str, ...]
-) -> None:
-    """Measure the guard on labelled pairs, with the configured embedding model or the one on this machine."""
-    from service.cache import evaluation
-    from service.cache.evidence import written
-
-    model, embed = _embedding(config)
-    found = [pair for pair in evaluation.pairs(pairs) if not language or pair.lang in language]
-    rows = evaluation.measure(found, embed, error)
-    click.echo(f"{model}, {len(found)} pairs, error {error:g}\n")
-    click.echo("\n".join(evaluation.table(rows)))
-    if write is not None:
-        write.write_text(written(model, {row.language: row.evidence for row in rows}), encoding="utf-8")
-
-
-def _embedding(config: Path | None) -> tuple[str, Callable[[list[str]], Any]]:
-    """Name of the embedding model, and what embeds with it."""
-    from service.cache.local_model import NAME, LocalModel, installed
-
-    if config is not None:
-        from service.config.load import load_configuration
-
-        configuration = load_configuration(config)
-        settings = configuration.cache.semantic.embedding
-        if settings is not None and settings.host is not None:
-            return settings.model, _at_host(configuration, settings)
-    if not installed():
-        raise click.ClickException("no model here: pip install 'autotier[cache-local]', or name a host with -c")
-    return NAME, LocalModel().embed
-
-
-def _at_host(configuration: Any, settings: Any) -> Callable[[list[str]], Any]:
-    import asyncio
-
-    import numpy as np
-
-    from service.upstream.embedding import HostEmbedder
-
-    async def every(texts: list[str]) -> Any:
-        embedder = HostEmbedder(configuration, settings)
-        try:
-            vectors = np.stack([await embedder.embed(text) for text in texts])
-        finally:
-            await embedder.close()
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-
-    return lambda texts: asyncio.run(every(texts))
 
 
 def _ask(method: str, base: str, name: str, key: str | None) -> dict[str, Any]:

@@ -28,7 +28,8 @@ def test_near_misses_are_refused_and_half_of_the_paraphrases_served(english: eva
     assert english.same_served >= 0.5
     assert evaluation.upper_bound(english.neighbours_served, english.neighbours) <= 0.02
     assert english.plain is None or english.plain[1] < english.same_served
-    assert english.litellm[2] > 0.5
+    assert [rates[0] for rates in english.litellm] == [0.8, 0.95]
+    assert english.litellm[0][2] > 0.5
 
 
 def test_the_data_are_what_their_card_says() -> None:
