@@ -18,7 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.features import BLOCK_STARTS, SCHEMA, FeatureRow
+from classifier.conversation import carried_view, continuation
+from classifier.features import BLOCK_STARTS, SCHEMA, FeatureRow, feature_row
+from classifier.prompt import view_of
+from classifier.record import LabelledRequest
 from classifier.structure import DESCRIPTIONS, STRUCTURE_NAMES
 from classifier.tiers import TIERS
 
@@ -235,6 +238,23 @@ def reference_of(rows: Sequence[FeatureRow], languages: Sequence[str], probabili
         "histograms": {name: _histogram(name, values) for name, values in seen.items()},
         "words": base64.b64encode(levels.tobytes()).decode("ascii"),
     }
+
+
+def reference_of_requests(
+    requests: Sequence[LabelledRequest], follow_up: Floats, probabilities: Floats
+) -> dict[str, Any]:
+    """The same for labelled requests, with the features that serving gives them.
+
+    Args:
+        requests: The training rows.
+        follow_up: Weights of the continuation gate.
+        probabilities: (n, 3), best of models that had not seen the row's source.
+    """
+    rows = []
+    for one in requests:
+        view = view_of(one.request)
+        rows.append(feature_row(carried_view(view) if continuation(view, follow_up) >= 0.5 else view))
+    return reference_of(rows, [one.lang for one in requests], probabilities)
 
 
 def _histogram(name: str, values: Sequence[float | str]) -> dict[str, Any]:

@@ -27,6 +27,8 @@ from training.deep_train import DeepConfig, export, fit_deep, out_of_source_deep
 from training.first_stage import Encoded, FirstConfig, encode, fit_first, logits_of, scaled_of, source_weights
 from training.follow_up import fit_gate
 from training.leak import check
+from training.reference import KEY as REFERENCE
+from training.reference import reference_of_requests
 from training.split import grouped
 from training.stack import fit_stack
 
@@ -126,6 +128,8 @@ def run(
     write_out_of_source(out / OUT_OF_SOURCE, every, first.out_of_source, second)
     used = (deep_config or DeepConfig()) if wanted else None
     metadata = describe(rows, settings, used, seed, similarity, from_scratch)
+    served = first.calibration.probabilities(first.out_of_source[trainable])
+    metadata |= {REFERENCE: reference_of_requests(rows.trainable, gate, served)}
     (out / CARD).write_text(card_text(name, metadata), encoding="utf-8")
     write_artifact(out, name, arrays, metadata, extra=(*DEEP_FILES, OUT_OF_SOURCE) if wanted else (OUT_OF_SOURCE,))
     whole = corpora is not None and wanted

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 import classifier
+from classifier import view_of
+from classifier.features import feature_row
 from classifier.record import write_rows
 from classifier.tiers import TIERS
 from training import evaluate
 from training.dataset import DatasetError
 from training.leak import LeakError
+from training.reference import Reference
 from training.train import run
 
 ASKS = {
@@ -127,3 +130,18 @@ def test_a_leak_stops_the_run_before_anything_is_written(corpus: Path, tmp_path:
         run(out=tmp_path / "out", corpora=tmp_path, data=tmp_path, deep=False)
 
     assert not (tmp_path / "out").exists()
+
+
+def test_the_artifact_says_what_it_was_trained_on(artifact: Path) -> None:
+    """Its reference, for the drift monitor, counts the rows that trained; its own kind of traffic has not drifted."""
+    metadata = json.loads((artifact / "metadata.json").read_text(encoding="utf-8"))
+    reference = Reference.of(metadata)
+
+    assert reference is not None
+    assert reference.rows == metadata["trained_on"]["team_written"] + metadata["trained_on"]["real"]
+    tally = reference.tally()
+    model = classifier.load(artifact, stages=1)
+    for number in range(60):
+        ask = str(row(number % 20, TIERS[number % 3].value, "written")["prompt"])
+        tally.add(feature_row(view_of(ask)), "en", list(model.predict_proba([ask])[0]))
+    assert "words" not in {shift.group for shift in tally.shifts() if shift.drifted}
