@@ -59,35 +59,16 @@ async def _ask(
     configuration: Configuration, judge: Deployment, rows: list[AnswerPair]
 ) -> list[tuple[AnswerPair, bool | None]]:
     """Its verdict on each pair, one after the other, through the chain as in operation."""
+    from service.api.asking import deployment_of
     from service.cache.judge import question, verdict
-    from service.errors import RequestError
-    from service.routing.fields import expressed
-    from service.upstream.assemble import assemble
-    from service.upstream.interface import Call
-    from service.upstream.plan import Plan
+    from service.cli.asking import ask_each
 
-    tier = next(tier for tier, deployment in configuration.deployments() if deployment.id == judge.id)
-    chain = assemble(configuration)
-    said: list[tuple[AnswerPair, bool | None]] = []
-    try:
-        await chain.prepare(judge)
-        for row in rows:
-            body = question(row.question, row.a, row.b, json_schema=judge.capabilities.json_schema)
-            if body is None:
-                said.append((row, None))
-                continue
-            sent, dropped = expressed(body, judge)
-            call = Call(judge, configuration.address_of(judge), configuration.key_of(judge), sent, dropped)
-            first_token_s = configuration.tiers[tier].first_token_s
-            plan = Plan(tier, (judge,), lambda _, call=call: call, first_token_s, hedge_allowed=False)  # type: ignore[misc]
-            try:
-                answer = await chain.complete(plan)
-            except RequestError as error:
-                raise click.ClickException(f"{judge.id} does not answer: {error}") from None
-            said.append((row, verdict(answer.choices[0]["message"].get("content"))))
-    finally:
-        await chain.close()
-    return said
+    takes = judge.capabilities.json_schema
+    bodies = {row.id: question(row.question, row.a, row.b, json_schema=takes) for row in rows}
+    asked = {ident: body for ident, body in bodies.items() if body is not None}
+    answers = await ask_each(configuration, deployment_of(configuration, judge.id), list(asked.values()))
+    verdicts = {ident: verdict(said.text) for ident, said in zip(asked, answers, strict=True)}
+    return [(row, verdicts.get(row.id)) for row in rows]
 
 
 def _shown(judge: str, said: list[tuple[AnswerPair, bool | None]]) -> list[str]:
