@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.api.drain import cut_off
 from service.api.exchange import Ending, Exchange
-from service.api.wire import DONE, Envelope, error_event, event, usage_event
+from service.api.wire import DONE, Envelope, EventWriter, error_event, usage_event
 from service.errors import DeadlineExceeded, DeploymentsFailed, RequestError
 from service.upstream.collect import Collector
 from service.upstream.interface import Outcome, UpstreamFailure
@@ -68,6 +68,7 @@ class EventStream(Response):
         self._gone = gone
         self._ends = ends
         self._send_limit_s = slow_client_s
+        self._writer = EventWriter(envelope)
         self._collector = Collector()
         self._began = False
 
@@ -124,7 +125,7 @@ class EventStream(Response):
             async for batch in self._serving:
                 for chunk in batch:
                     self._collector.add(chunk)
-                await self._send(send, b"".join(event(c, self._envelope) for c in batch if c.choices))
+                await self._send(send, self._writer.events(batch))
         except UpstreamFailure as failure:
             error = self._died(failure)
         self._take_tally()

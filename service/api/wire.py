@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import orjson
 
 from service.errors import RequestError, error_body
 from service.upstream.interface import Chunk, Usage
+from service.upstream.text_chunk import TextChunk, TextForm
 
 DONE = b"data: [DONE]\n\n"
 
@@ -29,6 +30,40 @@ class Envelope:
     created_s: int
     model: str
     include_usage: bool
+
+
+class EventWriter:
+    """Writes the chunks of one answer as server-sent events; text chunks between bytes that stay.
+
+    Args:
+        envelope: What all of them share.
+    """
+
+    def __init__(self, envelope: Envelope) -> None:
+        self._envelope = envelope
+        self._form: TextForm | None = None
+        self._head = self._tail = b""
+
+    def events(self, batch: Iterable[Chunk]) -> bytes:
+        """The events of a batch; chunks without choices are left out."""
+        written: list[bytes] = []
+        for chunk in batch:
+            if type(chunk) is not TextChunk or chunk.text is None:
+                if chunk.choices:
+                    written.append(event(chunk, self._envelope))
+                continue
+            if chunk.form is not self._form:
+                self._form = chunk.form
+                self._head, self._tail = _around(chunk.form, self._envelope)
+            written += (self._head, orjson.dumps(chunk.text), self._tail)
+        return b"".join(written)
+
+
+def _around(form: TextForm, envelope: Envelope) -> tuple[bytes, bytes]:
+    """What stands around the text in every event of a form."""
+    empty = event(Chunk([], system_fingerprint=form.fingerprint), envelope)
+    before, _, after = empty.partition(b'"choices":[]')
+    return before + b'"choices":[' + form.head, form.tail + b"]" + after
 
 
 def event(chunk: Chunk, envelope: Envelope) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any
 
 from service.config import Deployment
 from service.upstream.interface import Attempt, Chunk, Usage
+from service.upstream.text_chunk import TextChunk
 
 _ANSWERING = ("content", "tool_calls", "refusal", "function_call", "audio")
 """Delta fields that are an answer. Thinking (``reasoning_content``) is a token, but not an answer."""
@@ -15,6 +16,8 @@ _ANSWERING = ("content", "tool_calls", "refusal", "function_call", "audio")
 
 def has_token(chunk: Chunk) -> bool:
     """Whether ``chunk`` carries text, thinking, a tool call or a refusal (a role alone is none)."""
+    if type(chunk) is TextChunk and chunk.text:
+        return True
     return any(
         delta.get("reasoning_content") or any(delta.get(name) for name in _ANSWERING) for delta in _deltas(chunk)
     )
@@ -22,6 +25,8 @@ def has_token(chunk: Chunk) -> bool:
 
 def has_answer(chunk: Chunk) -> bool:
     """Whether ``chunk`` carries what a user would call an answer: thinking alone is none."""
+    if type(chunk) is TextChunk and chunk.text:
+        return True
     return any(any(delta.get(name) for name in _ANSWERING) for delta in _deltas(chunk))
 
 
@@ -50,6 +55,11 @@ class Tally:
 
     def add(self, chunk: Chunk) -> None:
         """Takes ``chunk`` in."""
+        if type(chunk) is TextChunk and chunk.text:
+            self.answered = True
+            self.characters += len(chunk.text)
+            self.system_fingerprint = chunk.system_fingerprint or self.system_fingerprint
+            return
         if chunk.usage is not None:
             self.usage = chunk.usage
         if self.served_model is None and chunk.served_model:
@@ -119,14 +129,23 @@ class Collector:
 
     def add(self, chunk: Chunk) -> None:
         """Takes ``chunk`` in. Choices are told apart by ``index``, tool calls by theirs."""
+        if type(chunk) is TextChunk and chunk.text:
+            self._choice(0).text.append(chunk.text)
+            return
         for raw in chunk.choices:
-            choice = self._choices.setdefault(raw.get("index", 0), _Choice())
+            choice = self._choice(raw.get("index", 0))
             if raw.get("finish_reason"):
                 choice.finish_reason = raw["finish_reason"]
             for name, entries in (raw.get("logprobs") or {}).items():
                 if entries:
                     choice.logprobs.setdefault(name, []).extend(entries)
             self._add_delta(choice, raw.get("delta") or {})
+
+    def _choice(self, index: int) -> _Choice:
+        choice = self._choices.get(index)
+        if choice is None:
+            choice = self._choices[index] = _Choice()
+        return choice
 
     @staticmethod
     def _add_delta(choice: _Choice, delta: Mapping[str, Any]) -> None:

@@ -45,8 +45,7 @@ class LineReader:
         self._rest = lines.pop()
         chunks: list[Chunk] = []
         try:
-            for line in lines:
-                self._line(line, chunks)
+            self._lines(lines, chunks)
             if len(self._rest) > LONGEST_LINE:
                 raise garbage(f"a line of more than {LONGEST_LINE >> 20} MB")
         except UpstreamFailure as failure:
@@ -59,6 +58,11 @@ class LineReader:
         """The body has ended; a last line without a line end counts."""
         rest, self._rest = self._rest, b""
         return self.feed(rest + b"\n\n") if rest else []
+
+    def _lines(self, lines: list[bytes], chunks: list[Chunk]) -> None:
+        """Reads whole lines; raises as `_line`."""
+        for line in lines:
+            self._line(line, chunks)
 
     def _line(self, line: bytes, chunks: list[Chunk]) -> None:
         """Reads one line, without its end; a carriage return may still be there.

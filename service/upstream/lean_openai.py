@@ -15,10 +15,15 @@ import orjson
 from service.upstream.interface import Call, Chunk, Usage
 from service.upstream.lean_failures import error_event, garbage
 from service.upstream.lean_lines import LineReader, parsed
+from service.upstream.text_chunk import Around, TextChunk, TextForm, text_in
 
 PATH = "/chat/completions"
 LONGEST_BODY = 64 * 1024 * 1024
 """Bytes of an answer that is one JSON object although a stream was asked for."""
+
+LESSONS = 3
+"""How often an answer's text chunks are looked at for what they share. A host that changes more than the text from
+chunk to chunk (OpenAI's ``obfuscation``) is read the long way."""
 
 _TEXTS = ("content", "reasoning_content", "reasoning", "refusal", "role")
 _USAGE_TOO = {"include_usage": True}
@@ -44,7 +49,9 @@ class OpenAIReader(LineReader):
     ``[DONE]``. A host that answers a stream request with one JSON object is understood too.
     """
 
-    __slots__ = ("_answered", "_finished", "_is_error", "_pending", "_seen", "_started", "_whole")
+    __slots__ = (
+        "_answered", "_around", "_finished", "_form", "_is_error", "_pending", "_seen", "_started", "_tries", "_whole",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,6 +60,9 @@ class OpenAIReader(LineReader):
         self._whole: list[bytes] | None = None
         self._pending = b""
         self._is_error = False
+        self._around: Around | None = None
+        self._form: TextForm | None = None
+        self._tries = LESSONS
         self._seen: set[int] = set()
         self._finished: set[int] = set()
 
@@ -85,6 +95,33 @@ class OpenAIReader(LineReader):
         self._answered = True
         pieces, self._whole = self._whole, None
         return super().feed(b"".join(pieces).replace(b"\n", b" ") + b"\n")
+
+    def _lines(self, lines: list[bytes], chunks: list[Chunk]) -> None:
+        """Text chunks, by what stands around their text; all others one by one."""
+        for line in lines:
+            around = self._around
+            if around is not None and line.startswith(around.before) and line.endswith(around.after):
+                text = text_in(line, len(around.before), len(line) - len(around.after))
+                if text is not None and self._form is not None and not (self._pending or self._is_error or self.done):
+                    chunks.append(TextChunk(text, self._form))
+                    continue
+            elif not line and not self._pending:
+                self._is_error = False
+                continue
+            before = len(chunks)
+            self._line(line, chunks)
+            if self._tries and len(chunks) == before + 1:
+                self._learn(line, chunks[-1])
+
+    def _learn(self, line: bytes, chunk: Chunk) -> None:
+        """Looks whether the next text chunks can be told by the bytes around their text, a few times at most."""
+        form = TextForm.of(chunk)
+        if form is None:
+            return
+        self._tries -= 1
+        around = Around.of(line, form.choice["delta"]["content"])
+        if around is not None:
+            self._around, self._form = around, form
 
     def _line(self, line: bytes, chunks: list[Chunk]) -> None:
         if self._answered:
