@@ -1,0 +1,269 @@
+"""The fit of a retraining: how strong, with what held out, and how calibration and join follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.artifact import Artifact
+from training.anchors import Anchors
+from training.first_stage import FirstConfig
+from training.gather import Gathered
+from training.offsets import (
+    Directions,
+    Retuned,
+    Strength,
+    Words,
+    design,
+    fit_correction,
+    retune,
+    scaled_of,
+    words_from,
+    words_of,
+)
+from training.split import grouped
+
+Floats = NDArray[np.float64]
+Say = Callable[[str], None]
+Step = Callable[[int, int], None]
+
+FOLDS = 4
+MOST_ANCHORS = 2_000
+STRENGTHS = (Strength(100.0, 1.0), Strength(30.0, 1.0), Strength(10.0, 1.0), Strength(30.0, 0.3), Strength(10.0, 0.3))
+"""Tried, the shortest leash first; which one is said by rows that were held out (training/LOG.md)."""
+
+BASE_LOSS, BASE_ACCURACY = 0.0075, 0.004
+"""What held-out base rows may lose, in log loss and accuracy, before a strength counts as too far."""
+
+LABELS_IN_TUNING = 0.1
+"""Weight of all labels beside all base rows when calibration and join are tuned: these few numbers hold for every
+request, and the labels' part of life is small."""
+
+SILENT = 0.75
+"""What the champion's own word keeps beside a correction where nobody confirms."""
+
+ONLY_CORRECTIONS = 0.15
+"""Share of labels that confirm the champion below which a set holds corrections only."""
+
+CLASS_ACCURACY = 0.01
+"""What one class of held-out base rows may lose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a retraining is asked for.
+
+    Attributes:
+        champion: Folder of the artifact in use, which the challenger is held against.
+        out: Folder to write.
+        root: With `full`: the artifact that the correction starts from; None: `champion`.
+        full: Use every label of the log from `root` on, not only those since the champion's last one.
+        data: Folder of the base data; None: the one that comes with the package.
+        cache: Folder for what is slow to make; None: nothing is kept.
+        seed: Of everything random.
+        name: Name of the artifact.
+        anchors: Base rows that hold the correction back.
+        strengths: Strengths to try.
+    """
+
+    champion: Path
+    out: Path
+    root: Path | None = None
+    full: bool = False
+    data: Path | None = None
+    cache: Path | None = None
+    seed: int = 0
+    name: str = "tuned"
+    anchors: int = MOST_ANCHORS
+    strengths: tuple[Strength, ...] = STRENGTHS
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """A finished correction.
+
+    Attributes:
+        strength: The strength that was taken.
+        weights: (columns, 3) of `design`, on calibrated log-odds.
+        retuned: Calibration and join.
+        moved: (labels + anchors, 3) corrections fitted without the row's fold.
+        held_out: (labels, 3) probabilities as served, by a correction, calibration and join without the row's fold.
+        base: Figures of held-out base rows: loss and accuracy before and after, agreement.
+    """
+
+    strength: Strength
+    weights: Floats
+    retuned: Retuned
+    moved: Floats
+    held_out: Floats
+    base: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Everything that the fits share: labels first, all base rows behind them.
+
+    Attributes:
+        n: Number of labels.
+        coordinates: (n + b, r).
+        inside: Words for fitting: the start's own.
+        outside: Words for judging: on base rows out of source.
+        target: (n + b, 3).
+        label_weights: (n,).
+        fold: (n + b,).
+        used: Rows that fit (all labels, some base rows).
+    """
+
+    plan: Plan
+    directions: Directions
+    n: int
+    coordinates: NDArray[np.float32]
+    inside: Words
+    outside: Words
+    target: Floats
+    label_weights: Floats
+    fold: NDArray[np.intp]
+    used: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, plan: Plan, start: Artifact, anchors: Anchors, found: Gathered) -> Fit:
+        config, n, b = FirstConfig(), found.labels.size, anchors.keys.size
+        own = design(start, found.structure, found.hashed, config)
+        directions = Directions.of(own, plan.seed)
+        base = design(start, anchors.structure, anchors.hashed, config)
+        coordinates = np.concatenate([directions.coordinates(own), directions.coordinates(base)])
+        labelled = words_of(start, found.structure, found.hashed, found.second)
+        inside = words_of(start, anchors.structure, anchors.hashed, anchors.second)
+        known = anchors.known()
+        first = np.where(
+            known[:, None], anchors.first * start.calibration.slope + start.calibration.offset, inside.first
+        )
+        outside = words_from(start, first, scaled_of(start, anchors.structure), anchors.second)
+        picked = np.sort(np.random.default_rng(plan.seed).permutation(b)[: plan.anchors]) + n
+        return cls(
+            plan, directions, n, coordinates, _both(labelled, inside), _both(labelled, outside),
+            np.concatenate([targets(labelled.served(), found), anchors.soft]), found.weights,
+            np.concatenate([grouped([str(c) for c in found.clusters], FOLDS), anchors.fold]),
+            np.concatenate([np.arange(n), picked]),
+        )  # fmt: skip
+
+    def weights(self, anchor: float) -> Floats:
+        """(n + b,) with base rows at `anchor`."""
+        return np.concatenate([self.label_weights, np.full(self.target.shape[0] - self.n, anchor)])
+
+    def correction(self, strength: Strength, left_out: int | None) -> Floats:
+        """(r, 3) without one fold, or with all."""
+        rows = self.used if left_out is None else self.used[self.fold[self.used] != left_out]
+        weights = self.weights(strength.anchor)[rows]
+        return fit_correction(
+            self.coordinates[rows], self.inside.take(rows), self.target[rows], weights, strength.penalty
+        )
+
+    def tuned(self, say: Say, step: Step) -> Tuned:
+        """Choose the strength by held-out rows, then fit with all."""
+        moved = self._crossed(step)
+        chosen = self._choose(moved, say)
+        out = moved[chosen]
+        strength = self.plan.strengths[chosen]
+        held_out = np.zeros((self.n, 3))
+        for k in range(FOLDS):
+            use, test = np.flatnonzero(self.fold != k), np.flatnonzero(self.fold[: self.n] == k)
+            held_out[test] = self._retuned(out, use).apply(self.outside.take(test), out[test]).served()
+        retuned = self._retuned(out, np.arange(self.target.shape[0]))
+        final = self.correction(strength, None)
+        return Tuned(strength, self.directions.weights(final), retuned, out, held_out, self._base(out))
+
+    def _crossed(self, step: Step) -> list[Floats]:
+        """Per strength (n + b, 3) corrections of rows by fits without their fold."""
+        from joblib import Parallel, delayed
+
+        tasks = [(i, k) for i in range(len(self.plan.strengths)) for k in range(FOLDS)]
+        moved = [np.zeros((self.target.shape[0], 3)) for _ in self.plan.strengths]
+        # No backend is named here: `joblib.parallel_config` is the caller's.
+        jobs = Parallel(return_as="generator")(
+            delayed(self.correction)(self.plan.strengths[i], k) for i, k in tasks
+        )  # fmt: skip
+        for done, ((i, k), correction) in enumerate(zip(tasks, jobs, strict=True), 1):
+            rows = np.flatnonzero(self.fold == k)
+            moved[i][rows] = self.coordinates[rows] @ correction
+            step(done, len(tasks))
+        return moved
+
+    def _choose(self, moved: list[Floats], say: Say) -> int:
+        """Number of the strength with the least log loss on held-out labels among those that spare the base rows."""
+        best, least = 0, np.inf
+        for number, (strength, out) in enumerate(zip(self.plan.strengths, moved, strict=True)):
+            figures = self._base(out)
+            loss = self._label_loss(out)
+            spared = (
+                figures["loss"] <= figures["loss_before"] + BASE_LOSS
+                and figures["accuracy"] >= figures["accuracy_before"] - BASE_ACCURACY
+                and figures["worst_class"] >= -CLASS_ACCURACY
+            )
+            say(
+                f"prior {strength.penalty:g}, base {strength.anchor:g}: log loss on held-out labels {loss:.3f}, "
+                f"on held-out base rows {figures['loss']:.3f} (was {figures['loss_before']:.3f})"
+                + ("" if spared else ", too far")
+            )
+            if spared and loss < least:
+                best, least = number, loss
+        return best
+
+    def _label_loss(self, moved: Floats) -> float:
+        rows = np.arange(self.n)
+        p = self.outside.take(rows).served(moved[rows])
+        losses = -(self.target[rows] * np.log(np.maximum(p, 1e-9))).sum(axis=1)
+        return float(np.average(losses, weights=self.label_weights))
+
+    def _base(self, moved: Floats) -> dict[str, float]:
+        rows = np.arange(self.n, self.target.shape[0])
+        words, target = self.outside.take(rows), self.target[rows]
+        before, after = words.served(), words.served(moved[rows])
+        found = {"agreement": float((before.argmax(axis=1) == after.argmax(axis=1)).mean())}
+        true = target.argmax(axis=1)
+        gap = (after.argmax(axis=1) == true).astype(np.float64) - (before.argmax(axis=1) == true)
+        found["worst_class"] = float(min(gap[true == tier].mean() for tier in np.unique(true)))
+        for name, p in (("_before", before), ("", after)):
+            found[f"loss{name}"] = float(-(target * np.log(np.maximum(p, 1e-9))).sum(axis=1).mean())
+            found[f"accuracy{name}"] = float((p.argmax(axis=1) == target.argmax(axis=1)).mean())
+        return found
+
+    def _retuned(self, moved: Floats, rows: NDArray[np.intp]) -> Retuned:
+        """Calibration and join on held-out rows; base rows stand for what the champion says of them."""
+        rows = rows[np.isin(rows, self.used)]
+        target = self.target[rows].copy()
+        based = rows >= self.n
+        target[based] = self.outside.take(rows[based]).served()
+        labelled = float(self.label_weights.sum())
+        weights = self.weights(labelled / (LABELS_IN_TUNING * max(1, int(based.sum()))))[rows]
+        return retune(self.outside.take(rows), moved[rows], target, weights)
+
+
+def targets(champion: Floats, found: Gathered) -> Floats:
+    """(n, 3) what each label asks for.
+
+    Where nobody confirms, only the champion's errors were picked out, and its silent successes are missing: such a
+    correction speaks for little more than the share of cases in which the champion itself expected to be wrong. Else
+    ten corrections would turn the thousand requests beside them that were right.
+
+    Args:
+        champion: (n, 3) the champion's probabilities.
+        found: The labels.
+    """
+    said = np.eye(3)[found.labels]
+    own = champion.argmax(axis=1)
+    confirmed = float(found.weights[own == found.labels].sum() / max(found.weights.sum(), 1e-12))
+    if confirmed >= ONLY_CORRECTIONS:
+        return said
+    kept = SILENT * champion.max(axis=1)[:, None]
+    return np.asarray((1 - kept) * said + kept * np.eye(3)[own])
+
+
+def _both(labelled: Words, base: Words) -> Words:
+    return Words(
+        np.concatenate([labelled.first, base.first]), np.concatenate([labelled.rest, base.rest]), base.share
+    )  # fmt: skip

@@ -1,0 +1,63 @@
+"""`autotier train`: from the champion and the labels of the log to a challenger.
+
+The first stage gets a correction (training.offsets), calibration and join are tuned on predictions that were held out;
+the second stage's files are the champion's. What the gate will ask for, predictions for each label by a correction that
+had not seen its conversation, is written beside the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from classifier.artifact import load_artifact
+from training.anchors import load_anchors, near_base
+from training.challenger import LEAST_LABELS, Retrained, Writer
+from training.correction import FOLDS, Fit, Plan, Say, Step
+from training.gather import Gathered, gather
+from training.logged_labels import LoggedLabel
+
+__all__ = ["Plan", "Retrained", "run"]
+
+
+def run(
+    plan: Plan, labels: Iterable[LoggedLabel], *, say: Say = lambda _: None, step: Step = lambda done, of: None
+) -> Retrained:
+    """Retrain.
+
+    Args:
+        plan: What is asked for.
+        labels: Every label of the log, or those since the champion's last one; read once.
+        say: Called with one line per step.
+        step: Called with (done, of) after every fit.
+
+    Returns:
+        What was made.
+
+    Raises:
+        ArtifactError: The champion cannot be used.
+        DatasetError: The base data cannot be used.
+    """
+    champion = load_artifact(plan.champion)
+    start = load_artifact(plan.root) if plan.full and plan.root is not None else champion
+    seen_until = float(champion.metadata.get("lineage", {}).get("labels", {}).get("until_s", 0.0))
+    found = gather(labels, after_s=None if plan.full else seen_until or None, seed=plan.seed)
+    say(f"{found.counts.read} labels read, {found.counts.used} used" + _unusable_text(found))
+    anchors = load_anchors(start, plan.data, plan.cache, FOLDS)
+    near = near_base(found.hashed, found.labels, anchors.hashed, anchors.soft.argmax(axis=1))
+    say(f"{anchors.keys.size} base rows as anchors")
+    fit = Fit.of(plan, start, anchors, found) if _enough(found) else None
+    tuned = fit.tuned(say, step) if fit is not None else None
+    written = Writer(plan, champion, start, anchors, found, seen_until, near)
+    return written.write(fit, tuned)
+
+
+def _enough(found: Gathered) -> bool:
+    return found.labels.size >= LEAST_LABELS and np.unique(found.clusters).size >= 2 * FOLDS
+
+
+def _unusable_text(found: Gathered) -> str:
+    if not found.counts.unusable:
+        return ""
+    return "; not usable: " + ", ".join(f"{n} ({why})" for why, n in sorted(found.counts.unusable.items()))
