@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.api import admin, cache, chat, decisions, feedback, health, models
+from service.api import admin, cache, chat, decisions, feedback, health, models, savings
 from service.api.gateway import error_response
 from service.api.parts import Leases, Running
 from service.errors import AutotierError, InvalidRequest, RequestError
@@ -82,7 +82,7 @@ def create_app(opener: Opener) -> Application:
     )
     app.state.failed = None
     app.add_middleware(Leases)
-    for module in (chat, models, feedback, decisions, health, admin, cache):
+    for module in (chat, models, feedback, decisions, health, admin, cache, savings):
         app.include_router(module.router)
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(HTTPException, _http_error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.gateway import ChatGateway
 from service.decisions.records import DecisionRecord, FeedbackRecord
+from service.decisions.store import DecisionStore
 
 _KEY = "autotier.parts"
 
@@ -24,6 +25,8 @@ class Records(Protocol):
     async def feedback_of(self, decision_id: str) -> list[FeedbackRecord]: ...
 
     async def feedback(self, record: FeedbackRecord) -> None: ...
+
+    async def report(self, query: Callable[[DecisionStore], dict[str, Any]], limit_s: float) -> dict[str, Any]: ...
 
 
 class Shared(Protocol):

@@ -27,7 +27,14 @@ class Host(Strict):
         description="True for machines in your house. The reasoning tier never reaches a local deployment.",
     )
     memory_gb: float | None = Field(default=None, gt=0, description="Memory of the machine, for doctor and swaps.")
+    watts: float = Field(default=0.0, ge=0, description="What an answer draws beyond idling, measured at the socket.")
+    price_per_kwh: float = Field(default=0.0, ge=0, description="US dollars; with `watts` local answers have a price.")
     key: SecretStr | None = Field(default=None, description="API key, as os.environ/NAME.")
+
+    @property
+    def usd_per_s(self) -> float:
+        """US dollars of electricity for each second of an answer."""
+        return self.watts * self.price_per_kwh / 3.6e6
 
 
 class Capabilities(Strict):

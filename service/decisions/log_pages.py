@@ -13,6 +13,7 @@ from typing import Any, Self
 import orjson
 from sqlalchemy import Connection, RowMapping, and_, func, or_, select
 
+from service.decisions import reading
 from service.decisions.schema import attempts, decisions, feedback, settings
 from service.decisions.statements import SAID_BY, Insert
 
@@ -21,6 +22,10 @@ KEY = "learning"
 _COLUMNS = (
     "id", "created_s", "caller", "model_asked", "tier", "reason", "displaced", "outcome", "finish_reason", "decision",
     "features",
+)  # fmt: skip
+
+_MONEY = (
+    "id", "created_s", "caller", "tier", "outcome", "prompt_tokens", "completion_tokens", "cost_usd", "decision",
 )  # fmt: skip
 
 
@@ -127,6 +132,18 @@ def newest_features(connection: Connection, since_s: float, before_id: str, limi
         .limit(limit)
     )
     return [parsed(row) for row in connection.execute(query).mappings()]
+
+
+def money_page(connection: Connection, after: str, since_s: float) -> list[dict[str, Any]]:
+    """The next decisions by id, which is by time, with what accounts need: no prompts, no features, no attempts."""
+    query = select(*(decisions.c[name] for name in _MONEY)).where(decisions.c.id > after)
+    query = query.where(decisions.c.created_s >= since_s).order_by(decisions.c.id).limit(PAGE)
+    rows = [dict(row) for row in connection.execute(query).mappings()]
+    said = reading.statements_by_decision(connection, [row["id"] for row in rows])
+    for row in rows:
+        row["decision"] = orjson.loads(row["decision"])
+        row["feedback"] = [{"source": one.source, "comment": one.comment} for one in said.get(row["id"], [])]
+    return rows
 
 
 def parsed(row: RowMapping) -> dict[str, Any]:

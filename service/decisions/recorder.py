@@ -124,6 +124,18 @@ class Recorder:
         """
         return await self._promised(self._reads, partial(self._store.feedback_of, decision_id))
 
+    async def report(self, query: Callable[[DecisionStore], T], limit_s: float) -> T:
+        """What a query over much of the log says; in a thread of its own, so that short reads do not wait for it.
+
+        Raises:
+            StoreUnavailable: The store cannot be read, or not in time.
+        """
+        threads = ThreadPoolExecutor(1, thread_name_prefix="autotier-report")
+        try:
+            return await self._promised(threads, partial(query, self._store), limit_s)
+        finally:
+            threads.shutdown(wait=False)
+
     async def feedback(self, record: FeedbackRecord) -> None:
         """Keeps a statement; on disk when this returns, together with its decision. The same again changes nothing.
 
@@ -180,19 +192,21 @@ class Recorder:
     async def _limited(self, work: Callable[[], T], limit_s: float) -> T:
         return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(self._reads, work), limit_s)
 
-    async def _promised(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    async def _promised(
+        self, threads: ThreadPoolExecutor, work: Callable[[], T], limit_s: float = READ_LIMIT_S
+    ) -> T:
         try:
             asked = asyncio.get_running_loop().run_in_executor(threads, work)
             # What fails after the limit has been answered for; asyncio must not complain that nobody asked.
             asked.add_done_callback(lambda done: done.cancelled() or done.exception())
-            return await asyncio.wait_for(asyncio.shield(asked), READ_LIMIT_S)
+            return await asyncio.wait_for(asyncio.shield(asked), limit_s)
         except StoreError as error:
             log.error("%s", error)
             raise StoreUnavailable(
                 f"the store of decisions does not work now ({error.problem})", retry_after_s=REST_AFTER_SLOW_S
             ) from error
         except TimeoutError as error:
-            log.error("%s did not answer in %s s", self._store.location.shown, READ_LIMIT_S)
+            log.error("%s did not answer in %s s", self._store.location.shown, limit_s)
             raise StoreUnavailable(
                 "the store of decisions does not answer now", retry_after_s=REST_AFTER_SLOW_S
             ) from error

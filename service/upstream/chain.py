@@ -289,6 +289,7 @@ class Chain:
             is_local=self._fleet.is_local(deployment),
             prompt_tokens=plan.prompt_tokens,
             release=self._releaser(deployment, slot),
+            usd_per_s=self._fleet.usd_per_s(deployment),
         )
         try:
             await self._first_token(walk, serving, cold=cold)

@@ -161,6 +161,10 @@ class Fleet:
         """Whether ``deployment`` stands in the house."""
         return self._configuration.is_local(deployment)
 
+    def usd_per_s(self, deployment: Deployment) -> float:
+        """US dollars of electricity for each second that it answers."""
+        return self._configuration.hosts[deployment.host].usd_per_s
+
     def is_loaded(self, deployment: Deployment) -> bool | None:
         """Whether the model is in the host's memory: True, False, or None where nobody has seen it yet."""
         status = self._preflight.status(self.endpoint(deployment))

@@ -61,6 +61,7 @@ class Serving:
         is_local: bool,
         prompt_tokens: int | None,
         release: Callable[[], None],
+        usd_per_s: float = 0.0,
     ) -> None:
         self.deployment = deployment
         self.attempt = attempt
@@ -74,6 +75,7 @@ class Serving:
         self._is_local = is_local
         self._prompt_tokens = prompt_tokens
         self._release = release
+        self._usd_per_s = usd_per_s
         self._held: list[Chunk] = []
         self._ended = False
 
@@ -204,7 +206,7 @@ class Serving:
         if tally.usage is not None:
             attempt.prompt_tokens = tally.usage.prompt_tokens
         attempt.completion_tokens = tally.completion_tokens
-        attempt.cost_usd = self._cost_usd()
+        attempt.cost_usd = self._cost_usd() + self._usd_per_s * attempt.total_ms / 1000
         self._health.count(attempt.deployment_id, outcome)
         self._release()
         close = getattr(self._batches, "aclose", None)

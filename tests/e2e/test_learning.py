@@ -179,3 +179,18 @@ def test_what_is_deleted_is_gone(house: House, run: Callable[..., Result]) -> No
     assert json.loads(run("labels", "--json").output)["labels"] == 0
     again = house.ask("What is a semaphore?")
     assert house.decision(again.headers["x-autotier-decision"])["feedback"] == []
+
+
+def test_an_admin_sees_what_was_saved(house: House, run: Callable[..., Result]) -> None:
+    """The service and the command line say the same."""
+    answer = house.ask("What is a monitor?")
+    house.decision(answer.headers["x-autotier-decision"])
+
+    served = house.get("/v1/admin/savings?days=1").json()
+    printed = json.loads(run("savings", "--since", "1d", "--json").output)
+
+    assert served["object"] == "savings"
+    assert served["total"]["requests"] >= 1
+    assert served["total"]["reasoning"] > 0
+    assert served["tier"].keys() == printed["tier"].keys()
+    assert house.get("/v1/admin/savings?days=0").status_code == 400

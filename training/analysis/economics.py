@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 BY = ("day", "caller", "tier")
+AGAIN = ("override", "regeneration", "re_ask")
+"""Sources of conclusions whose comment names the request that asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class Account:
         spent: What they cost, failed attempts included.
         reasoning: What their tokens would have cost on the reasoning tier. Its answers are longer (hidden thinking
             is billed), so this is a lower bound.
-        extra_turns: Part of `spent` that went into asking again (regenerations, escalations after a rejection).
+        extra_turns: Part of `spent` that went into asking again: regenerations, escalations after a rejection, and
+            requests from which it was concluded that the one before them had too low a tier (`AGAIN`).
         cache_saved: What answers from the cache would have cost, as noted with each hit.
     """
 
@@ -57,7 +60,7 @@ def economics(exported: Iterable[Mapping[str, Any]], price: Price) -> dict[str, 
     """Accounts of a log.
 
     Args:
-        exported: Rows of the store's export.
+        exported: Rows of the store's export, by time.
         price: Of the reasoning tier's first deployment.
 
     Returns:
@@ -65,7 +68,10 @@ def economics(exported: Iterable[Mapping[str, Any]], price: Price) -> dict[str, 
     """
     total = Account()
     parts: dict[str, dict[str, Account]] = {by: {} for by in BY}
+    again: set[str] = set()
     for row in exported:
+        said = row.get("feedback") or ()
+        again.update(str(one["comment"]) for one in said if one.get("source") in AGAIN and one.get("comment"))
         if row.get("outcome") == "refused":
             continue
         keys = (
@@ -75,7 +81,7 @@ def economics(exported: Iterable[Mapping[str, Any]], price: Price) -> dict[str, 
         )
         accounts = (total, *(parts[by].setdefault(key, Account()) for by, key in zip(BY, keys, strict=True)))
         for account in accounts:
-            _add(account, row, price)
+            _add(account, row, price, again)
     return {
         "total": total.figures(),
         **{by: {key: one.figures() for key, one in sorted(accounts.items())} for by, accounts in parts.items()},
@@ -83,12 +89,13 @@ def economics(exported: Iterable[Mapping[str, Any]], price: Price) -> dict[str, 
     }
 
 
-def _add(account: Account, row: Mapping[str, Any], price: Price) -> None:
+def _add(account: Account, row: Mapping[str, Any], price: Price, again: Set[str]) -> None:
     decision = row.get("decision") or {}
     spent = float(row.get("cost_usd") or 0.0)
     account.requests += 1
     account.spent += spent
     account.reasoning += price.of(int(row.get("prompt_tokens") or 0), int(row.get("completion_tokens") or 0))
     account.cache_saved += float((decision.get("cache") or {}).get("saved_usd") or 0.0)
-    if decision.get("regeneration") or "was rejected" in str(decision.get("detail", "")):
+    asked_again = row.get("id") in again or decision.get("regeneration")
+    if asked_again or "was rejected" in str(decision.get("detail", "")):
         account.extra_turns += spent

@@ -168,3 +168,14 @@ def test_money_is_counted_by_day_caller_and_tier() -> None:
     assert found["total"]["cache_saved"] == 0.25
     assert found["caller"]["bert"]["requests"] == 1
     assert set(found["tier"]) == {"coding", "reasoning"}
+
+
+def test_a_request_that_asked_again_ate_savings() -> None:
+    """The one that a conclusion names, not the one that it is about."""
+    about = {"source": "re_ask", "correct_tier": "reasoning", "comment": exported(2)["id"]}
+    ended = {"source": "ended", "correct_tier": "coding", "comment": None}
+    rows = [exported(1, feedback=[about, ended]), exported(2), exported(3)]
+
+    found = economics(rows, PRICE)
+
+    assert found["total"]["extra_turns"] == pytest.approx(exported(2)["cost_usd"])

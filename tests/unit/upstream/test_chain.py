@@ -325,3 +325,16 @@ async def test_readiness_tells_tiers_that_would_send_at_once() -> None:
 
         assert before == {Tier.LIGHTWEIGHT: True, Tier.CODING: True}
         assert r.chain.readiness() == {Tier.LIGHTWEIGHT: False, Tier.CODING: True}
+
+
+async def test_electricity_is_a_price() -> None:
+    """A host with watts and a price for them: its answers cost what they take in time, on top of prices for tokens."""
+    async with listening() as address:
+        house = {"house": {"address": address, "local": True, "watts": 3.6e6, "price_per_kwh": 10.0}}
+        one = [{"id": "one", "host": "house"}]
+        r = rig(configuration(address, lightweight=one, hosts=house), {"one": answer("hi")})
+        plan = r.plan()
+
+        await r.chain.complete(plan)
+
+        assert plan.attempts[0].cost_usd == pytest.approx(10.0 * plan.attempts[0].total_ms / 1000)
