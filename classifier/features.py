@@ -44,6 +44,7 @@ _SPACE = re.compile(r"\s+")
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 _SHIFT = np.uint64(29)
+_ONE = np.uint64(1)
 _LATER_BLOCKS = np.array(BLOCK_STARTS[1:])
 
 Codes = NDArray[np.uint64]
@@ -74,16 +75,18 @@ def _scatter(codes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return codes
 
 
-def _columns(words: Codes, chars: Codes, pasted: Codes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Counts of hashes by column, damped (1 + ln), each block scaled to norm 1. One sort for all three blocks."""
-    hashes = np.concatenate((words, chars, pasted))
-    if not hashes.size:
-        return np.empty(0, np.int64), np.empty(0, np.float64)
-    edge = words.size + chars.size
-    hashes[:edge] >>= np.uint64(64 - WORD_BITS)
-    hashes[words.size : edge] += np.uint64(BLOCK_STARTS[1])
-    hashes[edge:] >>= np.uint64(64 - PASTE_BITS)
-    hashes[edge:] += np.uint64(BLOCK_STARTS[2])
+def _columns(hashes: Codes, words: int, pasted: Codes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Counts of hashes by column, damped (1 + ln), each block scaled to norm 1. One sort for all three blocks.
+
+    Args:
+        hashes: Of words, then of characters, not empty; changed.
+        words: How many are those of words.
+        pasted: Hashes of pasted words.
+    """
+    hashes >>= np.uint64(64 - WORD_BITS)
+    hashes[words:] += np.uint64(BLOCK_STARTS[1])
+    if pasted.size:
+        hashes = np.concatenate((hashes, (pasted >> np.uint64(64 - PASTE_BITS)) + np.uint64(BLOCK_STARTS[2])))
     # Sorting some thousand short keys is cheaper than walking an array of all columns.
     keys = hashes.astype(np.uint32)
     keys.sort()
@@ -108,18 +111,34 @@ def _points(text: str) -> Codes:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
 
 
-def _sequence_hashes(points: Codes, shortest: int, longest: int) -> Codes:
-    """Hashes of all runs of these lengths in a sequence of codes (length of the run included in the hash)."""
-    scattered = _scatter(points + np.uint64(1))
-    running = np.zeros_like(scattered)
-    found: list[Codes] = []
-    for length in range(1, min(longest, points.size) + 1):
+def _run_hashes(words: Codes, chars: Codes) -> tuple[Codes, int]:
+    """Hashes of words and word pairs, then of all runs of `CHAR_ORDERS` characters; the run's length is in its hash.
+
+    Both sequences go one behind the other through the first two lengths: a call costs more than its numbers.
+
+    Args:
+        words: Codes of the words.
+        chars: Codes of at least two characters.
+
+    Returns:
+        (hashes, how many of them are those of words).
+    """
+    number = words.size
+    codes = np.concatenate((words, chars))
+    codes += _ONE
+    scattered = _scatter(codes)
+    running = _scatter(scattered + _ONE)
+    pairs = scattered[1:] + np.uint64(2)
+    pairs += running[:-1]
+    pairs = _scatter(pairs)  # the pair of the last word and the first character is left out below
+    found = [running[:number], pairs[: max(number - 1, 0)], pairs[number:]]
+    scattered, running = scattered[number:], pairs[number:]
+    for length in range(3, min(CHAR_ORDERS[-1], chars.size) + 1):
         behind = scattered[length - 1 :] + np.uint64(length)
         behind += running[: behind.size]
         running = _scatter(behind)
-        if length >= shortest:
-            found.append(running)
-    return np.concatenate(found) if found else _NOTHING
+        found.append(running)
+    return np.concatenate(found), found[0].size + found[1].size
 
 
 def word_codes(text: str) -> Codes:
@@ -135,7 +154,8 @@ def word_codes(text: str) -> Codes:
     starts -= lengths
     position = np.arange(codes.size)
     position -= starts.repeat(lengths)
-    codes += position.astype(np.uint64) << np.uint64(32)
+    position <<= 32
+    codes += position.view(np.uint64)
     codes += np.uint64(7)
     total: Codes = np.add.reduceat(_scatter(codes), starts)
     return total
@@ -156,11 +176,9 @@ def hashed(view: PromptView) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """
     ask = bounded(view.ask, *ASK_CHARS)
     smooth = f" {_SPACE.sub(' ', _DIGITS.sub('0', ask.lower()))} "
-    return _columns(
-        _sequence_hashes(word_codes(ask), 1, 2),
-        _sequence_hashes(_points(smooth), CHAR_ORDERS[0], CHAR_ORDERS[-1]),
-        _scatter(word_codes(bounded(view.pasted, *PASTE_CHARS)).copy()),
-    )
+    hashes, words = _run_hashes(word_codes(ask), _points(smooth))
+    pasted = _scatter(word_codes(bounded(view.pasted, *PASTE_CHARS))) if view.pasted else _NOTHING
+    return _columns(hashes, words, pasted)
 
 
 @lru_cache(maxsize=128)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from classifier import ArtifactError, Classifier
-from classifier.artifact import metadata_of
+from classifier.artifact import metadata_of, shipped_path
 from service.api.asking import deployment_of
 from service.api.auth import Authenticator
 from service.api.caching import CachedReplies
@@ -40,9 +40,8 @@ from service.metrics import Metrics
 from service.reloaded import difference
 from service.routing.conversation import ConversationKeys, ConversationStore
 from service.routing.flow import Flow
-from service.routing.look import Looker, load_classifier
+from service.routing.look import Looker, artifact_in_use, load_classifier
 from service.routing.matrix import matrices_of
-from service.routing.tokens import encoding
 from service.state.shared import SharedState
 from service.upstream.assemble import assemble
 from service.upstream.chain import Chain
@@ -356,12 +355,12 @@ def _warmed(configuration: Configuration, source: str, before: Assembled | None)
     if before is not None and before.configuration.classifier.loads_as(configuration.classifier):
         running = before.looker.classifier
         try:
-            if metadata_of(running.artifact.path) == running.artifact.metadata:
+            folder = artifact_in_use(configuration) or shipped_path()
+            if running.artifact.path == folder and metadata_of(folder) == running.artifact.metadata:
                 return running
         except ArtifactError:
             pass  # loading says what is wrong with it
     spoken = load_classifier(configuration, source)
-    encoding()
     spoken.classify("warm up")
     return spoken
 

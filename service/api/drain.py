@@ -46,22 +46,35 @@ class Drain:
 
 
 async def unless(watch: asyncio.Task[None], work: Coroutine[Any, Any, T]) -> T:
-    """The result of ``work``; it is cancelled and awaited where the watch ends first.
+    """The result of ``work``, which runs in the present task; it is cancelled where the watch ends first.
 
     Raises:
         ClientGone: The client left first.
         ShuttingDown: The service cut it.
     """
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise cut_off() if watch.cancelled() else ClientGone
-    finally:
-        if not task.done():
+    task = asyncio.current_task()
+    assert task is not None  # a coroutine that awaits has one
+    is_over = is_ended = False
+
+    def end(_: object) -> None:
+        nonlocal is_ended
+        if not is_over:  # asyncio may have had this in hand before it was taken back
+            is_ended = True
             task.cancel()
-            await asyncio.wait((task,))
+
+    watch.add_done_callback(end)
+    try:
+        result = await work
+    except asyncio.CancelledError:
+        if not is_ended or task.uncancel() > 0:  # somebody else's
+            raise
+        raise (cut_off() if watch.cancelled() else ClientGone) from None
+    finally:
+        is_over = True
+        watch.remove_done_callback(end)
+    if is_ended:
+        task.uncancel()
+    return result
 
 
 def cut_off() -> ShuttingDown:

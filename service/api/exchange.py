@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import secrets
+import os
 import time
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
@@ -29,7 +29,8 @@ LANGUAGE_CHARS = 400
 def new_digits() -> str:
     """32 hexadecimal digits that sort by time (UUID version 7, RFC 9562, section 5.7)."""
     stamp = time.time_ns() // 1_000_000
-    bits = (stamp & (2**48 - 1)) << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
+    chance = int.from_bytes(os.urandom(10), "big")
+    bits = (stamp & (2**48 - 1)) << 80 | 0x7 << 76 | (chance >> 68) << 64 | 0b10 << 62 | chance & (2**62 - 1)
     return f"{bits:032x}"
 
 

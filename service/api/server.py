@@ -21,6 +21,8 @@ log = logging.getLogger("autotier")
 AFTER_CUT_S = 3.0
 """For the last words of streams that were cut; then uvicorn cancels what is left."""
 
+SWITCH_S = 0.001
+
 
 class Server(uvicorn.Server):
     """Serves an application of ``service.api.app``.
@@ -108,6 +110,8 @@ def serve(app: FastAPI, host: str, port: int, header_s: float, sockets: list[soc
     )  # fmt: skip
     # A failure of ours has its one line; uvicorn would write the whole trace before it.
     logging.getLogger("uvicorn.error").addFilter(lambda record: app.state.failed is None)
+    # What is done in threads (long prompts, records) lets the event loop go on after this long, not after 5 ms.
+    sys.setswitchinterval(SWITCH_S)
     server = Server(config, app)
     try:
         server.run(sockets)

@@ -7,10 +7,10 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, Dialect, Engine, Table, func, select
+from sqlalchemy import Connection, Dialect, Engine, UpdateBase, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from service.decisions import pruning, reading
@@ -24,7 +24,7 @@ from service.decisions.database import (
     store_errors,
 )
 from service.decisions.migrations import NewerStore, migrate, pending_of
-from service.decisions.records import DecisionFilter, DecisionRecord, FeedbackRecord, HoldRecord
+from service.decisions.records import ConversationRecord, DecisionFilter, DecisionRecord, FeedbackRecord, HoldRecord
 from service.decisions.rows import Batch, DecisionRow, merged, storable
 from service.decisions.schema import attempts, conversations, decisions, runs, settings
 from service.decisions.statements import Insert, put_conclusions, put_statement
@@ -33,6 +33,7 @@ from service.errors import StoreError, StoreProblem
 log = logging.getLogger("autotier.store")
 
 Clock = Callable[[], float]
+_HOLD = tuple(one.name for one in fields(ConversationRecord))
 _KEY_OF_HASHES = "conversation_secret"
 
 T = TypeVar("T")
@@ -54,7 +55,8 @@ class DecisionStore:
         self._insert = postgresql.insert if self.shared else sqlite.insert
         # Written out once, for the driver itself: rows are plain values by names (`decision_row`), and SQLAlchemy would
         # walk through all of them again for each batch.
-        self._put_decision, self._put_attempt = (self._written_out(table) for table in (decisions, attempts))
+        adding = (self._insert(table).on_conflict_do_nothing() for table in (decisions, attempts))
+        self._put_decision, self._put_attempt, self._put_hold = map(self._written_out, (*adding, self._holding()))
         self._engine = engine_of(location, create=not read_only, query_only=read_only)
         # PostgreSQL's commit is durable as it is, so one engine does.
         self._durable = (
@@ -108,7 +110,8 @@ class DecisionStore:
             if batch.holds:
                 holds = {one.key: one for one in sorted(batch.holds, key=lambda one: one.updated_s)}
                 # Sorted, because two replicas that lock rows in different orders deadlock.
-                self._put_holds(connection, [asdict(holds[key]) for key in sorted(holds)])
+                rows = [{name: getattr(holds[key], name) for name in _HOLD} for key in sorted(holds)]
+                connection.exec_driver_sql(self._put_hold, rows)
             if run_id is not None:
                 self._count(connection, run_id, added)
 
@@ -277,27 +280,27 @@ class DecisionStore:
             connection.exec_driver_sql(self._put_attempt, made)
         return added
 
-    def _put_holds(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
+    def _holding(self) -> UpdateBase:
+        """The statement that keeps a hold, unless a later one is there."""
         put = self._insert(conversations)
         newer = put.excluded
-        put = put.on_conflict_do_update(
+        return put.on_conflict_do_update(
             index_elements=[conversations.c.key],
             set_={name: newer[name] for name in ("caller", "tier", "decision_id", "updated_s")},
             where=newer.updated_s >= conversations.c.updated_s,
         )
-        connection.execute(put, rows)
 
     def _count(self, connection: Connection, run_id: str, written: int) -> None:
         row = self._insert(runs).values(id=run_id, started_s=self._clock(), written=written, dropped=0)
         grown = {"written": runs.c.written + row.excluded.written}
         connection.execute(row.on_conflict_do_update(index_elements=[runs.c.id], set_=grown))
 
-    def _written_out(self, table: Table) -> str:
-        """The statement that adds a row and leaves one that is there, for the driver."""
+    def _written_out(self, statement: UpdateBase) -> str:
+        """A statement as the driver takes it, its parameters by name."""
         style = "pyformat" if self.shared else "named"
         made: Callable[..., Dialect] = postgresql.dialect if self.shared else sqlite.dialect
         dialect = made(paramstyle=style)
-        return str(self._insert(table).on_conflict_do_nothing().compile(dialect=dialect))
+        return str(statement.compile(dialect=dialect))
 
     def _for_writes(self) -> Engine:
         return self._engine.execution_options(**WRITES)

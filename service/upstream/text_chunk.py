@@ -70,8 +70,8 @@ class TextChunk(Chunk):
         self.system_fingerprint = form.fingerprint
         self.continued_by = None
 
-    @property  # type: ignore[override]  # made when somebody looks
-    def choices(self) -> list[dict[str, Any]]:
+    @property
+    def choices(self) -> list[dict[str, Any]]:  # type: ignore[override]  # made when somebody looks
         """See `Chunk`."""
         if self.text is not None:
             choice = self.form.choice

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.config.model import Privacy
-from service.routing.privacy import detect
+from service.routing.privacy import PIECE, detect
 
 ON = Privacy()
 ALL = Privacy(emails=True)
@@ -57,3 +57,17 @@ def test_each_detector_can_be_switched_off() -> None:
     off = Privacy(keys=False, cards=False)
 
     assert detect(["AKIA" + "IOSFODNN7EXAMPLE 4111 1111 1111 1111"], off) is None
+
+
+@pytest.mark.parametrize("filler", ["2026-11-26 05:12 worker handled job 12\n", "word, ", "word ", "9"])
+@pytest.mark.parametrize(("hit", "kind"), [("4111 1111 1111 1111", "card"), (f"AIza{'x' * 35}", "key")])
+@pytest.mark.parametrize("before", [0, PIECE - 20, PIECE - 8, PIECE, 3 * PIECE - 30])
+def test_long_texts_are_searched_across_their_pieces(filler: str, hit: str, kind: str, before: int) -> None:
+    """Wherever a piece may end, with and without lines, a hit is found; and nothing is found where there is none."""
+    text = (filler * (before // len(filler) + 1))[:before]
+    behind = filler * (2 * PIECE // len(filler))
+
+    found = detect([f"{text} {hit} {behind}"], Privacy())
+
+    assert found == kind
+    assert detect([text + behind], Privacy()) is None
