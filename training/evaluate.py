@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 LENGTHS = (50, 200, 1_000, 4_000)
 """Bounds, in characters, of the length buckets."""
 
-OUTCOME_ROWS = 6_000
+OUTCOME_ROWS = 24_000
 OUTCOME_ROWS_DEEP = 1_200
 """Outcome rows that are scored by the first stage and, slower, by both."""
 

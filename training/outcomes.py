@@ -73,18 +73,20 @@ def load_outcomes(corpora: Path, limit: int, seed: int) -> list[dict[str, Any]]:
     return [rows[i] for i in picked]
 
 
-def learnt_need(rows: Sequence[dict[str, Any]], folds: int = 4) -> Floats:
-    """P(small model fails) by a model trained on outcomes alone, whole subjects held out, on the first stage's
-    features.
+def learnt_need(rows: Sequence[dict[str, Any]], folds: int = 6, parts: int = 100) -> Floats:
+    """What the stronger model gains, by boosted trees trained on outcomes, whole subjects held out.
 
     Args:
-        rows: Outcome rows with `group` (the subject), `prompt`, `small_ok`.
+        rows: Outcome rows with `group` (the subject), `prompt`, `small_ok`, `frontier_ok`.
         folds: Groups of subjects.
+        parts: Directions that the first stage's hashed features are brought down to (latent semantic analysis); its
+            structure features stand beside them.
 
     Returns:
         (n,) scores.
     """
-    from sklearn.linear_model import SGDClassifier
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.ensemble import HistGradientBoostingRegressor
 
     from classifier.features import feature_row
     from classifier.prompt import view_of
@@ -92,18 +94,18 @@ def learnt_need(rows: Sequence[dict[str, Any]], folds: int = 4) -> Floats:
     from training.split import grouped
 
     features = [feature_row(view_of(str(r["prompt"]))) for r in rows]
-    structure = structure_matrix(features)
-    from scipy.sparse import csr_matrix, hstack
-
-    scaled = np.clip((structure - structure.mean(axis=0)) / np.maximum(structure.std(axis=0), 1e-3), -4, 4) * 0.3
-    design = hstack([csr_matrix(scaled), hashed_matrix(features) * 3.0], format="csr")
-    fails = 1 - np.array([int(r["small_ok"]) for r in rows])
+    hashed = hashed_matrix(features)
+    known = min(parts, len(rows) - 1)
+    design = np.hstack((TruncatedSVD(known, random_state=0).fit_transform(hashed), structure_matrix(features)))
+    gain = np.array([float(r["frontier_ok"]) - float(r["small_ok"]) for r in rows])
     fold = grouped([str(r["group"]) for r in rows], folds)
     out = np.zeros(len(rows))
-    for k in range(folds):
-        model = SGDClassifier(loss="log_loss", alpha=1e-4, max_iter=15, tol=None, random_state=0, average=True)
-        model.fit(design[fold != k], fails[fold != k])
-        out[fold == k] = model.decision_function(design[fold == k])
+    for k in np.unique(fold):
+        model = HistGradientBoostingRegressor(
+            max_iter=150, learning_rate=0.05, max_leaf_nodes=15, l2_regularization=10.0, random_state=0
+        )
+        model.fit(design[fold != k], gain[fold != k])
+        out[fold == k] = model.predict(design[fold == k])
     return out
 
 
