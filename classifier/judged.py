@@ -88,6 +88,7 @@ def with_judge(
         probabilities=probabilities,
         runner_up=max((t for t in TIERS if t is not chosen), key=probabilities.__getitem__),
         stage=3,
+        before=classification,
         explain=explain,
     )
 

@@ -40,6 +40,7 @@ class Classification:
         signal: False if there is nothing to judge; the service then takes its default.
         continues: Probability that the newest ask continues the conversation, 0 without a history.
         second: The second stage's three log-odds, or None where it was not asked.
+        before: What the stages before a judge said, or None where none was asked.
         explain: Gives `features` and `needed` for a tier against another, when somebody asks: it takes a fifth of the
             time of the rest.
     """
@@ -54,6 +55,7 @@ class Classification:
     signal: bool = True
     continues: float = 0.0
     second: tuple[float, float, float] | None = None
+    before: Classification | None = None
     explain: Callable[[Tier, Tier], tuple[tuple[Feature, ...], str]] = field(
         default=_unexplained, compare=False, repr=False
     )
@@ -129,7 +131,7 @@ class Classifier:
             view.signal,
             continues,
             second,
-            cache(partial(spoken, self.artifact.first, row)),
+            explain=cache(partial(spoken, self.artifact.first, row)),
         )
 
     def predict_proba(self, prompts: Sequence[str | Messages]) -> NDArray[np.float64]:

@@ -80,7 +80,7 @@ def _newest(store: DecisionStore, since_s: float, most: int) -> Iterator[tuple[K
             if unit in seen or kept is None or len(seen) >= most:
                 continue
             seen.add(unit)
-            said = row["decision"].get("probabilities")
+            said = row["decision"].get("before_judge") or row["decision"].get("probabilities")  # the artifact's own
             yield kept, [float(said.get(str(tier), 0.0)) for tier in TIERS] if said else None
         if len(rows) < log_pages.PAGE:
             return

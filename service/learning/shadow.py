@@ -94,6 +94,7 @@ class Shadow:
         spoken, view = decision.classification, decision.view
         if spoken is None or view is None or not spoken.signal:
             return
+        spoken = spoken.before or spoken  # the challenger had no judge either
         asked = _Asked(decision_id, created_s, view, matrix, spoken.artifact, spoken.tier, spoken.confidence)
         try:
             self._waiting.put_nowait(asked)

@@ -89,6 +89,7 @@ class RouteDecision:
     def public(self) -> dict[str, Any]:
         """The body of ``POST /v1/route``."""
         spoken = self.classification
+        before = spoken.before if spoken else None
         return {
             "tier": str(self.tier),
             "reason": str(self.reason),
@@ -107,4 +108,5 @@ class RouteDecision:
             "tokens": self.tokens,
             "artifact": self.artifact,
             "stage": spoken.stage if spoken else None,
+            **({"before_judge": {str(t): p for t, p in before.probabilities.items()}} if before else {}),
         }

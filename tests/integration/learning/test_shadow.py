@@ -13,6 +13,7 @@ import pytest
 
 import classifier
 from classifier import Classification, Classifier, PromptView, Tier, view_of
+from classifier.judged import with_judge
 from service.decisions.shadowing import newest_disagreements, shadow_summary
 from service.decisions.store import DecisionStore
 from service.learning import shadow as module
@@ -85,6 +86,22 @@ def test_disagreements_are_listed_and_agreements_counted(store: DecisionStore, d
     assert found["disagreed"] == len(listed) >= 2
     assert {one.shadow_tier for one in listed} == {"reasoning"}
     assert {one.shadow_probability for one in listed} == {0.9}
+
+
+def test_a_judges_word_is_not_held_against_the_challenger(sqlite_store: DecisionStore, decide: Decide) -> None:
+    """Champion and challenger are compared by what both said alone."""
+    decision = decide(ASK)
+    assert decision.classification is not None
+    assert decision.classification.tier is Tier.REASONING
+    lowered = with_judge(decision.classification, Tier.LIGHTWEIGHT, 0.99, ((0, 1, 1),) * 3)
+    shadow = Shadow(Contrary(), {}, sqlite_store)
+    shadow.start()
+
+    shadow.offer("dec_1", NOW_S, replace(decision, tier=lowered.tier, classification=lowered), "default")
+    until(lambda: shadow.compared == 1)
+    shadow.close()
+
+    assert shadow.disagreed == 0
 
 
 def test_what_does_not_fit_is_dropped_and_counted(

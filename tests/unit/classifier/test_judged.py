@@ -77,6 +77,7 @@ def test_the_classification_after_it_is_whole(w: list[float], said: Tier, accura
     after = with_judge(before, said, accuracy, MATRIX)
 
     assert after.stage == 3
+    assert after.before is before
     assert after.tier is classifier.choose(after.probabilities, MATRIX)
     assert after.confidence == after.probabilities[after.tier]
     assert after.runner_up is not after.tier

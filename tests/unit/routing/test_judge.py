@@ -163,6 +163,7 @@ async def test_the_judges_word_reaches_the_decision() -> None:
     assert (decision.tier, decision.reason) == (Tier.REASONING, Reason.CLASSIFIER)
     public = decision.public()
     assert public["stage"] == 3
+    assert public["before_judge"] == pytest.approx({"lightweight": 0.6, "coding": 0.2, "reasoning": 0.2})
     assert public["features"][0]["name"] == "the judge says reasoning"
     assert decision.confidence == public["probabilities"]["reasoning"] > 0.5
 
