@@ -50,7 +50,7 @@ def _frozen(rows: Matrix) -> Matrix:
 def known_matrix(rows: Sequence[Sequence[float]]) -> Matrix:
     """`as_matrix`, which checks the same tuples once."""
     if isinstance(rows, tuple) and all(isinstance(row, tuple) for row in rows):
-        return _frozen(rows)  # type: ignore[arg-type]  # what is no matrix raises there
+        return _frozen(rows)
     return as_matrix(rows)
 
 

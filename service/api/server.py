@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -22,6 +23,8 @@ AFTER_CUT_S = 3.0
 """For the last words of streams that were cut; then uvicorn cancels what is left."""
 
 SWITCH_S = 0.001
+COLLECT_AFTER = (10_000, 20, 20)
+"""Thresholds of ``gc``: a request makes some hundred objects and leaves no cycles, so that rounds find little."""
 
 
 class Server(uvicorn.Server):
@@ -43,8 +46,11 @@ class Server(uvicorn.Server):
         return cast(Running, self._app.state.running)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Also listens to SIGHUP."""
+        """Also listens to SIGHUP, and takes what is there for good out of the garbage collector's rounds."""
         await super().startup(sockets)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*COLLECT_AFTER)
         if hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)
             # Workers begin with it blocked: one that came meanwhile comes now (service.cli.workers).
