@@ -32,7 +32,10 @@ from service.routing.request import MODEL_NAMES, CallerIdentity, chat_request
 @click.option("--model", type=click.Choice(MODEL_NAMES), default="auto", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the body of POST /v1/route.")
 def command(text: str | None, source: Any, config: Path | None, model: str, as_json: bool) -> None:
-    """Say which tier TEXT would get, what spoke for it, and which deployments would be tried."""
+    """Say which tier TEXT would get, what spoke for it, and which deployments would be tried.
+
+    Nothing is sent anywhere: `classifier.judge` is asked by a running service alone (POST /v1/route).
+    """
     if (text is None) == (source is None):
         raise click.UsageError('write autotier route "text", or -f FILE')
     decided = decide(body_of(text if text is not None else source.read(), model), configuration(config))

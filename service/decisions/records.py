@@ -37,7 +37,7 @@ class DecisionRecord:
         id: ``dec_`` and 32 hexadecimal digits, time-ordered (UUID 7).
         created_s: Unix seconds.
         caller: Name of the caller, ``local`` without keys.
-        surface: ``chat``.
+        surface: ``chat``; of our own questions ``verify`` (a hit of the cache) and ``judge`` (a tier).
         model_asked: The model name that the client sent.
         outcome: ``answered``, ``refused`` (before the chain), ``failed``, ``aborted`` (client left) or ``cut`` (died
             after the first token).
