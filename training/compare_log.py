@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from training.analysis.logged import (
     logged_row,
     observed,
 )
+from training.analysis.sanity import dominated_deployments, dominated_in_log, warnings_of
 from training.compare import LITELLM, UNITS
 
 Floats = NDArray[np.float64]
@@ -68,6 +70,9 @@ def run_log(
     if not rows:
         return result | {"verdict": "nothing to compare: the log holds no automatic request"}
     found = estimates(rows, times, seed)
+    tiers, deployments = dominated_in_log(found), dominated_deployments(exported)
+    result["sanity"] = {"dominated_tiers": [asdict(one) for one in tiers], "dominated_deployments": deployments}
+    result["notes"] += warnings_of(tiers, deployments)
     usable = {name: one for name, one in found.items() if one.effective >= LEAST_EFFECTIVE}
     result["observed"] = estimate_json(observed(rows, times, seed))
     result["arms"], result["differences"] = _arms(usable, rows, times, seed)

@@ -192,9 +192,7 @@ class Recorder:
     async def _limited(self, work: Callable[[], T], limit_s: float) -> T:
         return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(self._reads, work), limit_s)
 
-    async def _promised(
-        self, threads: ThreadPoolExecutor, work: Callable[[], T], limit_s: float = READ_LIMIT_S
-    ) -> T:
+    async def _promised(self, threads: ThreadPoolExecutor, work: Callable[[], T], limit_s: float = READ_LIMIT_S) -> T:
         try:
             asked = asyncio.get_running_loop().run_in_executor(threads, work)
             # What fails after the limit has been answered for; asyncio must not complain that nobody asked.

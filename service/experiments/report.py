@@ -8,6 +8,7 @@ from typing import Any
 from service.config.experiments import ExperimentSettings
 from service.experiments.state import Running
 from training.analysis.logged import estimates, logged_row
+from training.analysis.sanity import dominated_in_log, warnings_of
 from training.analysis.sequential import sequential_difference
 
 ROUTED = "routed"
@@ -62,6 +63,7 @@ def report(
             name: {"success": gap.difference, "interval": [gap.low, gap.high], "units": gap.units}
             for name, gap in gaps.items()
         },
+        "warnings": warnings_of(dominated_in_log(arms), []),
         "conclusion": _conclusion(gaps, experiment.minimum_units),
     }
 
@@ -95,4 +97,4 @@ def shown(found: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"  {name} - routed: {100 * gap['success']:+.1f} points ({100 * low:+.1f}..{100 * high:+.1f}, at any time)"
         )
-    return [*lines, found["conclusion"]]
+    return [*lines, *found["warnings"], found["conclusion"]]
