@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
@@ -56,6 +57,8 @@ class MemoryVectors:
         self._most = most
         self._of: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._scopes: dict[str, _Rows] = {}
+        # One thread: several would only take the interpreter from the loop in turns (4 times its lag at 20 at once).
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="autotier-vectors")
 
     async def add(self, scope: str, place: str, vector: Floats) -> None:
         """See `Vectors`."""
@@ -73,7 +76,8 @@ class MemoryVectors:
             return []
         if rows.count <= INLINE_ROWS:
             return rows.nearest(vector, count)
-        return await asyncio.to_thread(rows.snapshot().nearest, vector, count)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, rows.snapshot().nearest, vector, count)
 
     async def remove(self, place: str) -> None:
         """See `Vectors`."""
@@ -128,7 +132,8 @@ class _Rows:
         return view
 
     def nearest(self, vector: Floats, count: int) -> list[tuple[str, float]]:
-        cosines = self._matrix[: self.count] @ vector
+        # Not ``@``: on a busy machine the threads of its BLAS wait for each other, 16 ms instead of 0.6 for 10,000.
+        cosines: Floats = np.einsum("ij,j->i", self._matrix[: self.count], vector)
         best = np.argpartition(-cosines, min(count, self.count) - 1)[:count] if self.count else np.empty(0, dtype=int)
         return sorted(((self._places[i], float(cosines[i])) for i in best), key=lambda one: -one[1])
 

@@ -1,7 +1,9 @@
-"""What the cache costs: hits in the process and in a Redis, the loop's longest stall, memory of 100,000 entries.
+"""What the cache costs: hits in the process and in a Redis, the loop's lag during 1,000 lookups, what a hung Redis
+adds, memory of 100,000 entries.
 
-``python -m tests.bench.cache [--entries 100000] [--redis]`` prints a table; nothing here asserts a time. litellm's own
-cache is measured beside it where it is installed, in the same process and with the same answers.
+``python -m tests.bench.cache [--entries 100000] [--compared 10000]`` prints a table; nothing here asserts a time.
+litellm's exact caches are measured beside it in the same process, with the same answers; its semantic cache needs a
+Redis with the search module, which no package brings: its rule is measured by ``autotier cache evaluate``.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import os
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 
 import numpy as np
 import psutil
@@ -44,33 +47,94 @@ def entry(exact: str, number: int) -> Entry:
     return Entry(exact, "s" * 32, "mini", "dec_0", time.time(), 900.0, 0.0, choices, (12, 300))
 
 
+def request(work: Awaitable[object]) -> asyncio.Task[None]:
+    """Runs ``work`` as a request runs: what earlier ones waited for the Redis is not on its account."""
+
+    async def run() -> None:
+        await work
+
+    return asyncio.create_task(run(), context=Context())
+
+
 async def timed(work: Callable[[int], Awaitable[object]], times: int) -> list[float]:
-    """Milliseconds of each call."""
+    """Milliseconds of each call, each a request of its own with its own budget for the Redis."""
     taken = []
     for number in range(times):
         started = time.perf_counter()
-        await work(number)
+        await request(work(number))
         taken.append((time.perf_counter() - started) * 1000)
     return taken
 
 
-async def stall(work: Awaitable[object]) -> float:
-    """Longest time in milliseconds for which the loop stood still during ``work``."""
-    longest, over = 0.0, False
+async def lag(work: Callable[[int], Awaitable[object]], times: int, at_once: int = 20) -> list[float]:
+    """How late a task that sleeps a millisecond is woken, in milliseconds, while so many calls run, some at once."""
+    late: list[float] = []
+    over = False
 
     async def watch() -> None:
-        nonlocal longest
-        last = time.perf_counter()
         while not over:
-            await asyncio.sleep(0)
-            now = time.perf_counter()
-            longest, last = max(longest, now - last), now
+            began = time.perf_counter()
+            await asyncio.sleep(0.001)
+            late.append(max(time.perf_counter() - began - 0.001, 0.0) * 1000)
+
+    async def some(first: int) -> None:
+        for number in range(first, times, at_once):
+            await request(work(number))
 
     watching = asyncio.create_task(watch())
-    await work
+    await asyncio.gather(*(some(first) for first in range(at_once)))
     over = True
     await watching
-    return longest * 1000
+    return late
+
+
+async def litellm_rows(redis_port: int, entries: int = 150) -> None:
+    """litellm's exact caches with the same answers: 150 of them, because its cache in the process keeps 200."""
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    from litellm.caching import Cache
+    from litellm.types.utils import ModelResponse
+
+    caches = {
+        "litellm, in the process": Cache(type="local"),
+        "litellm, Redis 8": Cache(type="redis", host="127.0.0.1", port=str(redis_port), password=""),
+    }
+    for name, cache in caches.items():
+
+        def asked(number: int) -> dict[str, object]:
+            return {"model": "m", "messages": [{"role": "user", "content": f"What is closure {number % entries}?"}]}
+
+        for number in range(entries):
+            choices = [{"index": 0, "message": {"role": "assistant", "content": ANSWER}, "finish_reason": "stop"}]
+            await cache.async_add_cache(ModelResponse(model="m", choices=choices).model_dump_json(), **asked(number))
+        if hasattr(cache.cache, "flush_cache_buffer"):
+            await cache.cache.flush_cache_buffer()
+        missed = 0
+
+        async def hit(number: int, cache: Cache = cache) -> None:
+            nonlocal missed
+            missed += await cache.async_get_cache(**asked(number)) is None
+
+        line(f"{name}: exact hit among {entries}", await timed(hit, 1000), f"{missed} of 1,000 missed")
+
+
+async def hung(server: RedisServer) -> None:
+    """What a request waits for a Redis that hangs: the first ones, and those behind the open breaker."""
+    link = RedisLink(State.model_validate({"redis_url": server.url, "timeout_ms": 50}), "hung")
+    await link.start()
+    answers = RedisAnswers(link, MemoryAnswers(1000, 1), max_bytes=2**31, ttl_s=3600)
+
+    async def lookup(number: int) -> None:
+        await answers.get(f"{number:032d}")
+
+    await timed(lookup, 3)
+    server.freeze()
+    await asyncio.sleep(0.05)
+    first = await timed(lookup, 3)
+    after = await timed(lookup, 200)
+    server.thaw()
+    print(f"| hung Redis, limit 50 ms: the first three lookups | {max(first):.1f} at most | | |", flush=True)
+    line("hung Redis: lookups behind the open breaker", after)
+    await link.close()
 
 
 def line(name: str, taken: list[float], more: str = "") -> None:
@@ -106,8 +170,10 @@ async def measure(name: str, answers: Answers, vectors: Vectors, entries: int, c
             difference(marks, marks_of("I committed too early, what takes that back in Git?", "en"))
 
     line(f"{name}: similar ask among {compared:,}, guard on 5", await timed(similar, 300))
-    longest = await stall(timed(similar, 50))
-    print(f"| {name}: loop's longest stall during similar asks | {longest:.3f} | | |", flush=True)
+    line(f"{name}: lag of the loop during 1,000 exact hits, 20 at once", await lag(hit, 1000), "of a sleep of 1 ms")
+    line(
+        f"{name}: lag of the loop during 1,000 similar asks, 20 at once", await lag(similar, 1000), "of a sleep of 1 ms"
+    )
 
 
 async def main(entries: int, compared: int) -> None:
@@ -119,9 +185,11 @@ async def main(entries: int, compared: int) -> None:
         await link.start()
         answers = RedisAnswers(link, MemoryAnswers(1000, 1), max_bytes=2**31, ttl_s=3600)
         await measure("Redis 8", answers, RedisVectors(link, "m", compared), entries, compared)
-        used = server.client.info("memory")["used_memory"] / 2**20
+        used = int(server.client.info("memory")["used_memory"]) / 2**20
         print(f"| Redis 8: its memory | {used:.0f} MB | | |")
         await link.close()
+        await litellm_rows(int(server.url.rsplit(":", 1)[1].split("/")[0]))
+        await hung(server)
 
 
 if __name__ == "__main__":
