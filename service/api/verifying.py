@@ -297,4 +297,10 @@ class Verifier:
         total_ms = exchange.elapsed_ms
         ending: Ending = "answered" if exchange.deployment_id is not None else "failed"
         status = 200 if ending == "answered" else 503
-        self._records.record(lambda: exchange.record(ending, status, total_ms, self._configuration, None))
+
+        def made() -> DecisionRecord:
+            # Without tokens: accounts must not take it for a request that another tier might have answered.
+            record = exchange.record(ending, status, total_ms, self._configuration, None)
+            return replace(record, prompt_tokens=None, completion_tokens=None)
+
+        self._records.record(made)

@@ -180,6 +180,7 @@ async def test_each_verification_is_recorded_without_a_word_of_the_prompt() -> N
     assert record.messages is None
     assert record.features is None
     assert record.conversation is None
+    assert record.prompt_tokens is None
     assert record.decision["cache"]["status"] == "verify:same"
     assert len(record.attempts) == 2
 
