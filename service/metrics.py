@@ -61,7 +61,15 @@ class Metrics:
         )
         self.reloads = Counter("autotier_reloads", "Reloads by result.", ("result",), registry=self.registry)
         self._watched: dict[str, _Snapshots] = {}
+        self._children: dict[tuple[Counter, tuple[str, ...]], Counter] = {}
         self.feedback = Counter("autotier_feedback", "Feedback by kind.", ("kind",), registry=self.registry)
+
+    def count(self, counter: Counter, *labels: str, amount: float = 1.0) -> None:
+        """Adds to a counter with these labels, which prometheus_client would look up under a lock each time."""
+        child = self._children.get((counter, labels))
+        if child is None:
+            child = self._children[counter, labels] = counter.labels(*labels)
+        child.inc(amount)
 
     def watch(self, prefix: str, snapshot: Snapshot) -> None:
         """Shows the numbers of ``snapshot()`` as gauges named ``autotier_<prefix>_<key>``.

@@ -253,15 +253,16 @@ class ChatGateway:
         total_ms = exchange.elapsed_ms
         decision = exchange.decision
         tier = str(decision.tier) if decision else "none"
-        self.metrics.requests.labels(tier, str(decision.reason) if decision else "none", ending).inc()
-        self.metrics.cache.labels(tier, exchange.cache.status).inc()
+        count = self.metrics.count
+        count(self.metrics.requests, tier, str(decision.reason) if decision else "none", ending)
+        count(self.metrics.cache, tier, exchange.cache.status)
         if exchange.cache.source is not None:
             self.metrics.saved_usd.labels(tier).inc(exchange.cache.saved_usd)
             self.metrics.saved_s.labels(tier).inc(max(exchange.cache.saved_ms - total_ms, 0.0) / 1000)
         for attempt in exchange.attempts:
-            self.metrics.attempts.labels(attempt.deployment_id, str(attempt.outcome)).inc()
+            count(self.metrics.attempts, attempt.deployment_id, str(attempt.outcome))
             if attempt.cost_usd:
-                self.metrics.cost.labels(attempt.deployment_id).inc(attempt.cost_usd)
+                count(self.metrics.cost, attempt.deployment_id, amount=attempt.cost_usd)
             if attempt.outcome is Outcome.UNAUTHORIZED:
                 log.error("%s: %s refused our key: %s", exchange.id, attempt.deployment_id, attempt.detail)
         if exchange.first_token_ms is not None:

@@ -265,11 +265,12 @@ class Chain:
 
     async def _send(self, walk: Walk, deployment: Deployment, attempt: Attempt, started: float) -> Serving:
         plan = walk.plan
-        try:
-            async with asyncio.timeout(max(walk.ends_s - self._clock(), 0.0)):
-                await self.prepare(deployment)
-        except TimeoutError:
-            self._pass_over(attempt, Outcome.FIRST_TOKEN_TIMEOUT, "the way upstream was not ready yet")
+        if not self._ways.is_ready(deployment):
+            try:
+                async with asyncio.timeout(max(walk.ends_s - self._clock(), 0.0)):
+                    await self.prepare(deployment)
+            except TimeoutError:
+                self._pass_over(attempt, Outcome.FIRST_TOKEN_TIMEOUT, "the way upstream was not ready yet")
         call, way = walk.call(deployment), self._ways.of(deployment)
         slot = self.health.take_slot(deployment)
         if slot is None:
