@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from classifier import ArtifactError, Classifier
@@ -32,6 +33,7 @@ from service.decisions.recorder import Recorder
 from service.decisions.store import DecisionStore
 from service.errors import AutotierError, StoreError
 from service.experiments.running import Experiments
+from service.following_versions import VersionFollower
 from service.learning.assemble import Learner
 from service.limits.limits import Allowances
 from service.limits.queue import Slots
@@ -122,6 +124,7 @@ class Service:
         self._now: Assembled | None = None
         self._one_at_a_time = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
+        self._versions = VersionFollower(self._versions_folder, self.reload)
 
     @property
     def parts(self) -> Parts:
@@ -147,6 +150,7 @@ class Service:
         except BaseException:
             await kept.close()
             raise
+        self._versions.start()
 
     async def reload(self) -> Mapping[str, Any]:
         """Swaps in parts of the configuration as it is now. Requests at work end on the parts that they began with.
@@ -176,6 +180,7 @@ class Service:
 
     async def close(self) -> None:
         """Closes everything. No request may be at work any more."""
+        await self._versions.close()
         await asyncio.gather(*self._retiring, return_exceptions=True)
         await self._lasting.overload.allowances.close()
         now, self._now = self._now, None
@@ -188,6 +193,10 @@ class Service:
             await now.kept.close()
         if self._shared is not None:
             await self._shared.close()
+
+    def _versions_folder(self) -> Path:
+        running = self._first if self._now is None else self._now.configuration
+        return Path(running.classifier.versions)
 
     async def _know_spend(self, store: DecisionStore) -> None:
         """A restart is no new day: what callers have spent today is in the records."""

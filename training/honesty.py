@@ -27,7 +27,7 @@ LEAST = 20
 CONSISTENT = 0.9
 """Share of one tier from which the labels of a group say one thing: a stance, which no dice would give."""
 
-ALPHA = 0.025
+ALPHA = 0.01
 """One-sided level of the permutation test."""
 
 TIMES = 2_000

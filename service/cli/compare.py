@@ -85,13 +85,14 @@ def _from_file(outcomes: Path | None, labelled: Path | None, options: dict[str, 
 
 def _settings(options: dict[str, Any]) -> Settings:
     """With a configuration: its artifact, its stages, its chain's prices, speeds and cost matrix."""
+    from service.routing.look import artifact_in_use
     from service.routing.matrix import chain_of, matrices_of
     from training.compare import Settings
 
     own = configuration(options["config"])
-    named = own.classifier.artifact
+    named = artifact_in_use(own)
     return Settings(
-        artifact=options["artifact"] or (Path(named) if named else None),
+        artifact=options["artifact"] or named,
         against=options["against"],
         stages=options["stages"] or own.classifier.stages,
         matrix=matrices_of(own)["default"] if options["config"] is not None else None,

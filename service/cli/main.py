@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "log": ("service.cli.log", "Show the newest decisions."),
     "train": ("service.cli.train", "Train the classifier."),
     "evaluate": ("service.cli.evaluate", "Measure a classifier."),
+    "promote": ("service.cli.promote", "Let a challenger serve, if it passes the gate."),
+    "rollback": ("service.cli.rollback", "Let the version before serve again."),
     "compare": ("service.cli.compare", "Say whether routing pays: on outcomes, labels or the log."),
     "experiment": ("service.cli.experiment", "Start, stop and report an online experiment."),
     "schema": ("service.cli.schema", "Print the JSON schema of the configuration."),

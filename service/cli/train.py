@@ -1,12 +1,25 @@
-"""``autotier train``: fits a classifier and writes an artifact folder."""
+"""``autotier train``: from the champion in use and the labels of the log, or from scratch, to an artifact folder."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from service.errors import AutotierError
+from classifier import ArtifactError
+from service.errors import AutotierError, StoreError, StoreProblem
+
+if TYPE_CHECKING:
+    from training.logged_labels import LoggedLabel
+    from training.promotion import Versions
+    from training.retrain import Retrained
 
 
 class TrainingFailed(AutotierError):
@@ -14,25 +27,163 @@ class TrainingFailed(AutotierError):
 
 
 @click.command("train")
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder to write the artifact to.")
-@click.option("--corpora", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Folder of corpora.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder to write; default: among the versions.")
+@click.option(
+    "-c", "--config", envvar="AUTOTIER_CONFIG", type=click.Path(path_type=Path),
+    help="Configuration with the champion, the store and the versions.",
+)  # fmt: skip
+@click.option("--store", metavar="URL", help="Store of the labels instead of the configuration's.")
 @click.option("--data", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Base data; default: ours.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--from-scratch", is_flag=True, help="Take no weights of the shipped champion.")
-@click.option("--name", default="champion", show_default=True, help="Name of the artifact.")
-def command(out: Path, corpora: Path | None, data: Path | None, seed: int, from_scratch: bool, name: str) -> None:
-    """Train the classifier on the base data, and on corpora where a folder of them is named."""
+@click.option("--full", is_flag=True, help="All labels again, from the configured artifact; else what is new since.")
+@click.option("--jobs", type=int, default=1, show_default=True, help="Fits at once (joblib); -1 is one for each core.")
+@click.option("--from-scratch", is_flag=True, help="Take no weights and no labels: the recipe of the shipped artifact.")
+@click.option("--corpora", type=click.Path(path_type=Path, exists=True, file_okay=False), help="With --from-scratch.")
+@click.option("--deep", is_flag=True, help="Fine-tune the transformer too: torch, and from scratch.")
+@click.option("--name", help="Name of the artifact; default: tuned, or champion with --from-scratch.")
+def command(
+    out: Path | None, config: Path | None, store: str | None, full: bool, jobs: int, from_scratch: bool, **options: Any
+) -> None:
+    """Learn from the corrections in the log, starting from the champion; `autotier promote` then decides.
+
+    The second stage's transformer stays the champion's; --from-scratch fits everything anew.
+    """
+    if from_scratch:
+        if out is None:
+            raise click.UsageError("--from-scratch needs --out FOLDER")
+        _from_scratch(out, **options)
+        return
+    if options["corpora"] is not None or options["deep"]:
+        raise click.UsageError("--corpora and --deep need --from-scratch: labels of the log carry no text")
+    from training.dataset import DatasetError
+
+    try:
+        _retrain(out, config, store, full, jobs, options)
+    except (DatasetError, ArtifactError) as error:
+        raise TrainingFailed(str(error)) from error
+
+
+def _retrain(
+    out: Path | None, config: Path | None, store: str | None, full: bool, jobs: int, options: dict[str, Any]
+) -> None:
+    from joblib import parallel_config
+
+    from service.cli.versions import versions_of
+    from training.retrain import Plan, run
+
+    _, versions = versions_of(config)
+    folder = out or versions.folder / f".training.{os.getpid()}"
+    plan = Plan(
+        versions.champion(), folder, versions.configured, full, options["data"], versions.folder / "cache",
+        options["seed"], options["name"] or "tuned",
+    )  # fmt: skip
+    with labels(config, store) as found, parallel_config(n_jobs=jobs), steps() as step:
+        result = run(plan, found, say=lambda line: click.echo(line, err=True), step=step)
+    path = result.path if out is not None else _placed(versions, result)
+    from training.promotion import TRAINED
+
+    versions.record(TRAINED, result.id, now=datetime.now(UTC), path=str(path.resolve()), parent=result.report["parent"])
+    for line in shown(result):
+        click.echo(line)
+    click.echo(f"{result.id}: {path}")
+
+
+def _placed(versions: Versions, result: Retrained) -> Path:
+    """A finished folder under its id, among the versions."""
+    target = versions.folder / result.id
+    if target.is_dir():  # the same labels and seed: the same bytes
+        shutil.rmtree(result.path)
+    else:
+        os.replace(result.path, target)
+    return target
+
+
+@contextmanager
+def labels(config: Path | None, store: str | None) -> Iterator[Iterator[LoggedLabel]]:
+    """The labels of the log; none where there is no store yet.
+
+    Raises:
+        ConfigurationError: The configuration cannot be read.
+        StoreError: The store is there and cannot be read.
+    """
+    from service.cli.learning import labels_of
+    from service.cli.log import opened
+
+    with_store = opened(config, store)
+    try:
+        records = with_store.__enter__()
+    except StoreError as error:
+        if error.problem is not StoreProblem.MISSING:
+            raise
+        click.echo(f"no labels: {error}", err=True)
+        yield iter(())
+        return
+    try:
+        yield labels_of(records, config).labels()
+    finally:
+        with_store.__exit__(None, None, None)
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal."""
+    with click.progressbar(length=100, label="fits", file=sys.stderr) as bar:
+        shown = 0
+
+        def step(done: int, of: int) -> None:
+            nonlocal shown
+            bar.update(100 * done // of - shown)
+            shown = 100 * done // of
+
+        yield step
+
+
+def shown(result: Retrained) -> Iterator[str]:
+    """What changed, for people."""
+    report = result.report
+    found = report["labels"]
+    yield f"parent     {report['parent']}, {report['mode']}"
+    sources = ", ".join(
+        f"{n} {name} (weight {found['weight_by_source'][name]:g})" for name, n in found["by_source"].items()
+    )
+    yield f"labels     {found['used']} used of {found['read']}" + (f": {sources}" if sources else "")
+    if found["read"]:
+        yield "           " + ", ".join(f"{tier} {number}" for tier, number in found["by_tier"].items())
+        callers = list(found["by_caller"].items())[:8]
+        yield "callers    " + ", ".join(f"{''.join(c for c in n if c.isprintable())} {k}" for n, k in callers)
+    if "strength" in report:
+        base, moved = report["base"], report["moved"]
+        yield (
+            f"moved      {moved['hashed_columns']} word and character columns by {moved['hashed_length']:.1%} of their "
+            f"length, structure by {moved['structure_length']:.1%}"
+        )
+        yield (
+            f"agreement  {base['agreement']:.1%} with its parent on held-out base requests, right "
+            f"{base['accuracy_before']:.1%} to {base['accuracy']:.1%}"
+        )
+    for note in result.notes:
+        yield f"note       {note}"
+
+
+def _from_scratch(
+    out: Path, *, corpora: Path | None, data: Path | None, seed: int, deep: bool, name: str | None
+) -> None:
+    import importlib.util
+
     from training.dataset import DatasetError
     from training.leak import LeakError
     from training.train import run
 
+    missing = [p for p in ("torch", "onnx", "tokenizers") if importlib.util.find_spec(p) is None]
+    if deep and missing:
+        raise TrainingFailed(f"--deep needs {', '.join(missing)}: install them, or leave --deep out")
     try:
         result = run(
-            out=out, corpora=corpora, data=data, seed=seed, from_scratch=from_scratch, name=name,
-            say=lambda line: click.echo(line, err=True),
+            out=out, corpora=corpora, data=data, seed=seed, from_scratch=True, name=name or "champion",
+            deep=True if deep else None, say=lambda line: click.echo(line, err=True),
         )  # fmt: skip
     except (DatasetError, LeakError) as error:
         raise TrainingFailed(str(error)) from error
     click.echo(f"{result.path}: {result.rows} rows")
-    if not result.shipped_recipe:
-        click.echo("trained on the base data alone: not the shipped artifact, which also saw --corpora", err=True)
+    for note in result.notes:
+        click.echo(note, err=True)

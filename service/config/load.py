@@ -86,10 +86,15 @@ def validated(document: Document, env: Mapping[str, str] = os.environ) -> Config
 
 
 def _beside(configuration: Configuration, path: Path) -> Configuration:
-    """The file of callers is named relative to the configuration, not to where the service starts."""
-    if configuration.callers_file is None:
-        return configuration
-    return configuration.model_copy(update={"callers_file": str(path.resolve().parent / configuration.callers_file)})
+    """The file of callers and the versions are named relative to the configuration, not to where the service starts."""
+    folder = path.resolve().parent
+    classifier = configuration.classifier
+    here: dict[str, Any] = {
+        "classifier": classifier.model_copy(update={"versions": str(folder / classifier.versions)})
+    }
+    if configuration.callers_file is not None:
+        here["callers_file"] = str(folder / configuration.callers_file)
+    return configuration.model_copy(update=here)
 
 
 def _check_secrets(document: Document) -> None:

@@ -265,6 +265,12 @@ class ClassifierSettings(Strict):
     """Which classifier decides."""
 
     artifact: str | None = Field(default=None, description="Folder of the artifact; null: the one that is shipped.")
+    versions: str = Field(
+        default="autotier-versions",
+        min_length=1,
+        description="Folder of the versions that `autotier train` writes, beside the configuration. What `autotier "
+        "promote` let serve is named there, and goes before `artifact`.",
+    )
     stages: Literal[1, 2] | None = Field(
         default=None, description="1: the first stage only; 2: with the second; null: all that are installed."
     )

@@ -9,10 +9,12 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import classifier
 from classifier import ArtifactError, Classification, Classifier, PromptView, view_of
+from classifier.versions import in_use
 from service.config.model import Configuration
 from service.errors import ConfigurationError
 from service.routing.conversation import ConversationKeys
@@ -46,6 +48,16 @@ class Look:
     same_request: str
 
 
+def artifact_in_use(configuration: Configuration) -> Path | None:
+    """Folder of the artifact that decides: what was promoted, else what is configured; None is the shipped one.
+
+    Raises:
+        ArtifactError: What was promoted is not there.
+    """
+    settings = configuration.classifier
+    return in_use(Path(settings.versions), Path(settings.artifact) if settings.artifact else None)
+
+
 def load_classifier(configuration: Configuration, source: str) -> Classifier:
     """The configured classifier.
 
@@ -54,7 +66,7 @@ def load_classifier(configuration: Configuration, source: str) -> Classifier:
     """
     settings = configuration.classifier
     try:
-        return classifier.load(settings.artifact, stages=settings.stages)
+        return classifier.load(artifact_in_use(configuration), stages=settings.stages)
     except ArtifactError as error:
         raise ConfigurationError(
             source, "classifier.artifact", str(error), "name a folder that autotier train wrote, or leave it out"

@@ -34,6 +34,12 @@ def _models(model: type[BaseModel] = Configuration) -> set[type[BaseModel]]:
     return found
 
 
+def _unplaced(configuration: Configuration) -> Configuration:
+    """Without the folder that its versions are beside."""
+    settings = configuration.classifier.model_copy(update={"versions": "autotier-versions"})
+    return configuration.model_copy(update={"classifier": settings})
+
+
 def test_what_is_written_is_read_back_equal(tmp_path: Path) -> None:
     """Rendering loses and changes nothing."""
     file = tmp_path / "out.yaml"
@@ -41,7 +47,7 @@ def test_what_is_written_is_read_back_equal(tmp_path: Path) -> None:
 
     file.write_text(render(seed_document(), ["A head."]), encoding="utf-8")
 
-    assert load(file, ENV).configuration == before
+    assert _unplaced(load(file, ENV).configuration) == _unplaced(before)
 
 
 def test_each_key_is_explained_where_it_first_stands() -> None:
@@ -66,7 +72,7 @@ def test_sections_that_are_left_out_follow_as_comments(tmp_path: Path) -> None:
     uncommented = re.sub(rf"^# (?=({sections}):|  +\w+:)", "", text, flags=re.MULTILINE)
     file = tmp_path / "out.yaml"
     file.write_text(uncommented, encoding="utf-8")
-    assert load(file, ENV).configuration == validated(Document("short", short), ENV)
+    assert _unplaced(load(file, ENV).configuration) == _unplaced(validated(Document("short", short), ENV))
 
 
 @pytest.mark.parametrize(
