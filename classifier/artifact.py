@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.conversation import GATE_SHAPES
 from classifier.deep import DEEP_FILES
 from classifier.features import HASHED_SIZE, SCHEMA
 from classifier.policy import Matrix, as_matrix
@@ -43,7 +44,7 @@ class Artifact:
         metadata: `metadata.json` as read.
         first: Scorer of the first stage.
         calibration: Calibration of the first stage.
-        follow_up: (k,) weights of the continuation gate, its last entry the bias (classifier.conversation).
+        follow_up: Weights of the continuation gate (`classifier.conversation.continuation`).
         matrices: Cost matrices by name, at least `MATRICES`.
         stack: How both stages are joined; None if the artifact has no second stage.
         bound: Share of a matrix's greatest cost; where the first stage's expected cost is above it, the second
@@ -153,7 +154,10 @@ def _first_stage(arrays: Mapping[str, NDArray[Any]]) -> tuple[LinearScorer, Cali
     scorer = LinearScorer(
         f64["structure_weights"], arrays["hashed_weights"].astype(np.float32), f64["bias"], f64["mean"], f64["scale"]
     )
-    return scorer, Calibration(f64["slope"], f64["offset"]), arrays["follow_up"].astype(np.float64)
+    gate = arrays["follow_up"].astype(np.float64)
+    if gate.shape not in ((GATE_SHAPES,), (GATE_SHAPES + HASHED_SIZE,)) or not np.isfinite(gate).all():
+        raise ValueError(f"follow_up has shape {gate.shape}, or is not finite")
+    return scorer, Calibration(f64["slope"], f64["offset"]), gate
 
 
 def _stack(arrays: Mapping[str, NDArray[Any]]) -> Stack:

@@ -1,8 +1,9 @@
-"""Does the newest ask continue the conversation? A small learnt gate over shapes, the same in any language.
+"""Does the newest ask continue the conversation? A small learnt gate over shapes and over how the ask opens.
 
 A follow-up takes the difficulty of what it continues, so the probabilities of a conversation are a mixture of
 "the new ask alone"
 and "what went before", weighted by this gate. The history is in the request: no memory is needed.
+How a follow-up opens is learnt too, from hashed words and characters in all our languages: no list of words.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.prompt import PromptView
+from classifier.features import FeatureRow, feature_row
+from classifier.prompt import PromptView, view_of
 
 GATE_NAMES = (
     "log_chars",
@@ -28,6 +30,12 @@ GATE_NAMES = (
     "capital",
     "log_turns",
 )
+GATE_SHAPES = len(GATE_NAMES) + 1
+"""Weights of the shapes and of the constant, in front of those of the hashed opening."""
+
+OPENING = 80
+"""Characters of the newest ask whose words the gate reads, hashed like those of any ask."""
+
 _WORD = re.compile(r"\w+")
 _FRAME = 500
 
@@ -69,12 +77,17 @@ def gate_features(view: PromptView) -> NDArray[np.float64]:
     )
 
 
+def opening_row(view: PromptView) -> FeatureRow:
+    """Features of the first characters of the newest ask, as if they were all of it."""
+    return feature_row(view_of(view.ask[:OPENING]))
+
+
 def continuation(view: PromptView, weights: NDArray[np.float64]) -> float:
     """Probability that the newest ask continues what went before.
 
     Args:
         view: The prompt view.
-        weights: (len(GATE_NAMES) + 1,) learnt weights.
+        weights: (GATE_SHAPES,) learnt weights, or (GATE_SHAPES + HASHED_SIZE,) with those of the opening.
 
     Returns:
         0.0 without a history, 1.0 where structure says so (`PromptView.is_follow_up`), else the gate's probability.
@@ -83,7 +96,11 @@ def continuation(view: PromptView, weights: NDArray[np.float64]) -> float:
         return 0.0
     if view.is_follow_up:
         return 1.0
-    return float(1.0 / (1.0 + math.exp(-float(np.clip(gate_features(view) @ weights, -30, 30)))))
+    odds = gate_features(view) @ weights[:GATE_SHAPES]
+    if weights.size > GATE_SHAPES:
+        row = opening_row(view)
+        odds += row.values @ weights[GATE_SHAPES:].take(row.indices)
+    return float(1.0 / (1.0 + math.exp(-float(np.clip(odds, -30, 30)))))
 
 
 def carried_view(view: PromptView) -> PromptView:

@@ -1,4 +1,5 @@
-"""The tier that a conversation goes on with: up at any time, down only at a new ask and with confidence.
+"""The tier that a conversation goes on with: a new ask goes up at any time, down with confidence; a follow-up keeps its
+tier, and goes up where a higher one is more likely than not.
 
 The one copy that routing and evaluation use.
 """
@@ -10,6 +11,11 @@ from classifier.tiers import TIERS, Tier
 
 STEP_DOWN_CONFIDENCE = 0.8
 """Probability at which a new ask may leave its conversation's tier downwards (`policy.step_down_confidence`)."""
+
+
+STEP_UP_CONFIDENCE = 0.5
+"""Probability of a higher tier at which a follow-up leaves its conversation's tier upwards: it inherits, so that the
+policy's caution alone does not move it (training/LOG.md)."""
 
 
 def below(spoken: Classification, held: Tier) -> float:
@@ -26,9 +32,12 @@ def goes_on_with(held: Tier | None, spoken: Classification, step_down: float = S
         step_down: Probability at which a new ask may leave `held` downwards.
 
     Returns:
-        `held`, or the classifier's tier where that is higher, or lower with a new ask and enough confidence.
+        `held`, or the classifier's tier where that is surely enough higher or lower.
     """
-    if held is None or TIERS.index(spoken.tier) >= TIERS.index(held):
-        return spoken.tier if held is None or spoken.signal else held
-    surely_new = spoken.signal and spoken.continues < 0.5 and below(spoken, held) >= step_down
+    if held is None or not spoken.signal:
+        return held or spoken.tier
+    if TIERS.index(spoken.tier) > TIERS.index(held):
+        above = 1.0 - below(spoken, held) - spoken.probabilities[held]
+        return spoken.tier if spoken.continues < 0.5 or above >= STEP_UP_CONFIDENCE else held
+    surely_new = spoken.continues < 0.5 and below(spoken, held) >= step_down
     return spoken.tier if surely_new else held

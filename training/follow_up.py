@@ -1,34 +1,45 @@
 """Fit of the continuation gate: follow-ups against topic changes.
 
 Conversations that say so (`turn`) are taken at their word. Of the others the last turn counts as a follow-up.
-More topic changes
-are made by replacing the newest ask of a conversation with the first ask of another row.
+More topic changes are made by replacing the newest ask of a conversation with the first ask of another row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.conversation import GATE_NAMES, gate_features
-from classifier.prompt import view_of
+from classifier.conversation import GATE_NAMES, GATE_SHAPES, gate_features, opening_row
+from classifier.features import HASHED_SIZE
+from classifier.prompt import PromptView, view_of
 from classifier.record import LabelledRequest
+from training.first_stage import hashed_matrix
 
 Floats = NDArray[np.float64]
 
 
-def conversations(rows: Sequence[LabelledRequest]) -> list[tuple[Sequence[Mapping[str, Any]], str]]:
-    """(messages, turn) of rows that end with a user turn and hold an earlier one."""
-    found: list[tuple[Sequence[Mapping[str, Any]], str]] = []
-    for row in rows:
-        if isinstance(row.request, str) or row.request[-1].get("role") != "user":
-            continue
-        if sum(1 for m in row.request if m.get("role") == "user") > 1:
-            found.append((row.request, row.turn))
-    return found
+LONGEST = 2_000
+"""Characters of an ask that may replace another."""
+
+
+def conversations(rows: Sequence[LabelledRequest]) -> list[LabelledRequest]:
+    """Rows that end with a user turn and hold an earlier one."""
+    return [
+        row
+        for row in rows
+        if not isinstance(row.request, str)
+        and row.request[-1].get("role") == "user"
+        and sum(1 for m in row.request if m.get("role") == "user") > 1
+    ]
+
+
+C, GAIN, LEAST_ROWS = 0.3, 3.0, 3
+"""Inverse strength of the penalty, factor on the opening's hashed features, rows that a column must have."""
+
+SAID, LIKELY, CHANGED, MADE = 1.0, 0.4, 2.5, 0.15
+"""Weights of a turn that says it continues, one that only likely does, one that says it changes, a made-up change."""
 
 
 def fit_gate(rows: Sequence[LabelledRequest], seed: int = 0) -> Floats:
@@ -39,26 +50,44 @@ def fit_gate(rows: Sequence[LabelledRequest], seed: int = 0) -> Floats:
         seed: Of the choice of replacement asks.
 
     Returns:
-        (len(GATE_NAMES) + 1,) weights; a gate that always says "continues" if there is no conversation.
+        (GATE_SHAPES + HASHED_SIZE,) weights; (GATE_SHAPES,) of a gate that always says "continues" if there is no
+        conversation.
     """
+    from scipy.sparse import csr_matrix, hstack
     from sklearn.linear_model import LogisticRegression
 
-    talks = conversations(rows)
-    singles = [r.request for r in rows if isinstance(r.request, str) and len(r.request) < 2_000]
-    if not talks or not singles:
+    examples = list(gate_examples(rows, seed))
+    if len({label for _, label, _ in examples}) < 2:
         return np.append(np.zeros(len(GATE_NAMES)), 4.0)
+    views = [view for view, _, _ in examples]
+    shapes = np.array([gate_features(view) for view in views])
+    hashed = hashed_matrix([opening_row(view) for view in views])
+    used = np.flatnonzero(np.bincount(hashed.indices, minlength=HASHED_SIZE) >= LEAST_ROWS)
+    design = hstack((csr_matrix(shapes[:, :-1]), hashed[:, used] * GAIN), format="csr")
+    model = LogisticRegression(C=C, max_iter=1_000)
+    model.fit(design, [label for _, label, _ in examples], [weight for _, _, weight in examples])
+    weights = np.zeros(GATE_SHAPES + HASHED_SIZE)
+    weights[: len(GATE_NAMES)] = model.coef_[0, : len(GATE_NAMES)]
+    weights[len(GATE_NAMES)] = model.intercept_[0]
+    weights[GATE_SHAPES + used] = model.coef_[0, len(GATE_NAMES) :] * GAIN
+    return weights.astype(np.float16).astype(np.float64)  # as they are stored: training sees what serving sees
+
+
+def gate_examples(rows: Sequence[LabelledRequest], seed: int) -> Iterator[tuple[PromptView, int, float]]:
+    """(view, 1 where it continues, weight): each conversation, and twice the same with another row's ask at its end.
+
+    The replacement is of the same language where there is one, so that a change of language does not give it away.
+    """
+    singles: dict[str, list[str]] = {}
+    for row in rows:
+        if isinstance(row.request, str) and len(row.request) < LONGEST:
+            singles.setdefault(row.lang, []).append(row.request)
+    anywhere = [text for texts in singles.values() for text in texts]
     random = np.random.default_rng(seed)
-    features, labels, weights = [], [], []
-    for talk, turn in talks:
-        features.append(gate_features(view_of(talk)))
-        labels.append(0 if turn in ("changes", "new") else 1)
-        # A row that says what it is weighs more than one whose last turn is only likely to be a follow-up.
-        weights.append(1.0 if turn else 0.4)
-        changed = [*talk[:-1], {"role": "user", "content": singles[int(random.integers(0, len(singles)))]}]
-        features.append(gate_features(view_of(changed)))
-        labels.append(0)
-        weights.append(0.3)
-    model = LogisticRegression(C=3.0, max_iter=1_000)
-    design = np.array(features)
-    model.fit(design[:, :-1], labels, np.array(weights))
-    return np.append(np.asarray(model.coef_[0], dtype=np.float64), float(model.intercept_[0]))
+    for row in conversations(rows):
+        is_change = row.turn in ("changes", "new")
+        yield view_of(row.request), int(not is_change), CHANGED if is_change else SAID if row.turn else LIKELY
+        for _ in range(2 if anywhere else 0):
+            pool = singles.get(row.lang, anywhere)
+            made = {"role": "user", "content": pool[int(random.integers(len(pool)))]}
+            yield view_of([*row.request[:-1], made]), 0, MADE

@@ -256,7 +256,7 @@ def arrays_of(first: FirstStage, gate: Floats) -> dict[str, NDArray[Any]]:
         "scale": s.scale,
         "slope": first.calibration.slope,
         "offset": first.calibration.offset,
-        "follow_up": gate,
+        "follow_up": gate.astype(np.float16),
     }
 
 

@@ -85,7 +85,7 @@ def _retry(s: Situation) -> Choice | None:
 
 
 def _conversation(s: Situation) -> Choice | None:
-    """Follow-ups and tool loops keep their tier: up at any time, down only at a new ask and with confidence."""
+    """Follow-ups and tool loops keep their tier (`classifier.hold`)."""
     if s.hold is None:
         return None
     held = s.hold.tier

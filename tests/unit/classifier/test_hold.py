@@ -23,6 +23,8 @@ def spoken(tier: Tier, p: tuple[float, float, float], *, continues: float = 0.0,
     [
         (None, spoken(LIGHT, (0.9, 0.1, 0.0)), LIGHT),
         (LIGHT, spoken(REASONING, (0.1, 0.2, 0.7), continues=1.0), REASONING),
+        (LIGHT, spoken(CODING, (0.6, 0.3, 0.1), continues=1.0), LIGHT),
+        (LIGHT, spoken(CODING, (0.6, 0.3, 0.1)), CODING),
         (REASONING, spoken(LIGHT, (0.9, 0.1, 0.0)), LIGHT),
         (REASONING, spoken(LIGHT, (0.9, 0.1, 0.0), continues=0.9), REASONING),
         (REASONING, spoken(LIGHT, (0.5, 0.2, 0.3)), REASONING),
