@@ -10,7 +10,7 @@ import pytest
 
 from service.config import Configuration
 from service.config.cache import EmbeddingSettings
-from service.config.model import Host
+from service.config.host import Host
 from service.demo.hosts import HostSpec, SimulatedHost
 from service.demo.hosts.vectors import embed
 from service.upstream.embedding import EmbeddingFailed, HostEmbedder
