@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.record import TEAM_WRITTEN
 from classifier.scorer import Calibration, softmax
 
 Floats = NDArray[np.float64]
@@ -33,6 +34,30 @@ def fit_calibration(logits: Floats, soft: Floats, weights: Floats, *, ridge: flo
     found = minimize(loss, np.zeros(3), method="L-BFGS-B")
     offset = np.append(found.x[1:], 0.0)
     return Calibration(np.full(3, float(np.exp(found.x[0]))), offset - offset.mean())
+
+
+TEAM_SHARE = {"written": 0.25, "natural": 0.05}
+"""What our own rows weigh in a calibration, beside all real prompts together: they are clearer than life, and a model
+that is calibrated on them is too sure of real prompts (training/LOG.md)."""
+
+
+def calibration_weights(sources: NDArray[np.str_], weights: Floats) -> Floats:
+    """Weights with which real sources count the same each, and our own their share.
+
+    Args:
+        sources: (n,) source of each row.
+        weights: (n,) weights of the records.
+
+    Returns:
+        (n,) weights.
+    """
+    found = balanced_weights(sources) * weights
+    real = found[~np.isin(sources, TEAM_WRITTEN)].sum()
+    for name, share in TEAM_SHARE.items():
+        own = sources == name
+        if own.any() and real:
+            found[own] *= share * real / found[own].sum()
+    return found
 
 
 def balanced_weights(sources: NDArray[np.str_]) -> Floats:

@@ -19,7 +19,7 @@ from classifier.artifact import load_artifact
 from classifier.policy import expected_costs
 from classifier.record import TEAM_WRITTEN, LabelledRequest
 from classifier.tiers import tier_index
-from training.calibrate import balanced_weights, fit_calibration
+from training.calibrate import balanced_weights, calibration_weights, fit_calibration
 from training.conversations import BEGINNING
 from training.dataset import DatasetError, TrainingData
 from training.first_stage import encode, scaled_of, soft_label
@@ -106,9 +106,8 @@ def pooled_predictions(
     labels = np.array([tier_index(r.tier) for r in every], dtype=np.intp)
     soft = np.array([soft_label(r) for r in every])
     sources = np.array([r.source for r in every])
-    base = balanced_weights(sources) * np.array([r.weight for r in every])
+    base = calibration_weights(sources, np.array([r.weight for r in every]))
     written = np.isin(sources, TEAM_WRITTEN)
-    base[written] *= 0.5 * base[~written].sum() / max(base[written].sum(), 1e-12)
     trainable = np.arange(len(every)) < len(data.trainable)
     p1, p2 = np.zeros((len(every), 3)), None if second is None else np.zeros((len(every), 3))
     for source in np.unique(sources):

@@ -10,8 +10,8 @@ from classifier.scorer import Stack, softmax
 Floats = NDArray[np.float64]
 
 
-STRUCTURE_RIDGE = 0.3
-"""Pull of the structure weights towards none. Of .003 to .3 the best in log loss out of source (training/LOG.md)."""
+STRUCTURE_RIDGE = 1.0
+"""Pull of the structure weights towards none. Of .003 to 3 the best calibrated out of source (training/LOG.md)."""
 
 
 def fit_stack(

@@ -18,7 +18,7 @@ from classifier.deep import DEEP_FILES
 from classifier.prompt import view_of
 from classifier.record import TEAM_WRITTEN, LabelledRequest
 from classifier.scorer import Calibration, LinearScorer, Stack
-from training.calibrate import balanced_weights, fit_calibration
+from training.calibrate import calibration_weights, fit_calibration
 from training.card import card_text
 from training.costs import matrices
 from training.dataset import TrainingData, load_examples, load_training_data
@@ -36,7 +36,7 @@ Floats = NDArray[np.float64]
 OUT_OF_SOURCE = "out_of_source.npz"
 """Log-odds of every row by models that had not seen its source: what `autotier evaluate` pools."""
 
-SECOND_STAGE_BOUND = 0.01
+SECOND_STAGE_BOUND = 0.003
 """Expected cost, as a share of the matrix's greatest, above which the second stage is asked (training/LOG.md)."""
 
 Say = Callable[[str], None]
@@ -191,7 +191,7 @@ def train_first(
         test = np.flatnonzero(fold == k)
         out[test] = logits_of(scorer, encoded.take(test))
     rows = np.flatnonzero(trainable)
-    calibration = fit_calibration(out[rows], encoded.soft[rows], calibration_weights(encoded.take(rows)))
+    calibration = fit_calibration(out[rows], encoded.soft[rows], _calibrating(encoded.take(rows)))
     return FirstStage(fit_first(encoded.take(rows), config, seed=seed), calibration, out)
 
 
@@ -233,16 +233,11 @@ def train_second(task: SecondTask, encoder: Base, out: Path, say: Say) -> tuple[
     say("second stage fitted on all rows")
     probabilities = task.first.calibration.probabilities(task.first.out_of_source[rows])
     scaled = scaled_of(task.first.scorer, known)
-    return second, fit_stack(probabilities, second[rows], scaled, known.soft, calibration_weights(known))
+    return second, fit_stack(probabilities, second[rows], scaled, known.soft, _calibrating(known))
 
 
-def calibration_weights(encoded: Encoded) -> Floats:
-    """Real sources weigh the same each; all team-written rows together weigh as half of the real ones."""
-    weights = balanced_weights(encoded.sources) * encoded.weights
-    written = np.isin(encoded.sources, TEAM_WRITTEN)
-    if written.any() and (~written).any():
-        weights[written] *= 0.5 * weights[~written].sum() / weights[written].sum()
-    return weights
+def _calibrating(encoded: Encoded) -> Floats:
+    return calibration_weights(encoded.sources, encoded.weights)
 
 
 def arrays_of(first: FirstStage, gate: Floats) -> dict[str, NDArray[Any]]:
