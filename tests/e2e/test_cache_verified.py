@@ -13,7 +13,7 @@ from service.cache.local_model import installed
 from service.cli.cache import command
 from service.decisions.records import DecisionFilter, DecisionRecord
 from service.decisions.store import DecisionStore
-from tests.e2e.test_cache import KEYS, SAME, ask, with_cache
+from tests.e2e.test_cache import KEYS, SAME, ask, met, with_cache
 from tests.house import House
 from tests.servers import RedisServer
 
@@ -109,6 +109,19 @@ def test_a_wrong_hit_is_found_and_taken_back(house: House) -> None:
     house.reset()
     assert ask(house, near[1]).headers["x-autotier-cache"] == "miss"
     assert numbers(house)["false_hits"] >= 1
+
+
+def test_what_is_nearly_similar_enough_goes_upstream_and_is_judged(house: House) -> None:
+    """It is a miss for its client; behind it the judge holds its fresh answer against the kept one."""
+    house.reset()
+    before = numbers(house)
+    ask(house, SAME[0], caller="carl")
+
+    answer = ask(house, "Git should forget what I have just recorded, what do I type?", caller="carl")
+
+    assert answer.headers["x-autotier-cache"] == "miss"
+    assert verdicts(house, "verify_explored_total", before["verify_explored_total"] + 1) >= 1
+    assert met(house) == 3  # two answers and one question to the judge
 
 
 def test_evidence_outlives_the_service(house: House) -> None:
