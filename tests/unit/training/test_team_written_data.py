@@ -14,6 +14,7 @@ from training.dataset import FROZEN_FILE, data_path, load_frozen
 from training.leak import LIMIT, grams, jaccard
 
 TRAIN = "requests.jsonl.gz"
+NATURAL = "natural.jsonl.gz"
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +70,23 @@ def test_the_card_names_the_counts(train: list[LabelledRequest], frozen: list[La
     assert kappa(Counter(both)) == pytest.approx(float(found[1]), abs=0.0006)
 
 
+def test_the_card_names_the_natural_requests() -> None:
+    """Their count and kappa stand in the card, and none of them has an id of the other parts."""
+    rows = read_requests(data_path() / NATURAL)
+    both = Counter(tuple(label.rstrip("?") for label in r.labels) for r in rows)
+
+    text = card()
+
+    assert f"| `{NATURAL}` | {len(rows):,} |" in text
+    found = re.search(rf"{len(rows):,} rows \(Cohen's kappa\s(\.\d+)\)", text)
+    assert found is not None
+    assert kappa(both) == pytest.approx(float(found[1]), abs=0.0006)
+    assert not {r.id for r in rows} & {r.id for r in read_requests(data_path() / TRAIN)}
+
+
 def test_every_row_is_labelled_twice_and_disagreements_are_noted() -> None:
     """Two labels each; where they differ the row says how it was settled."""
-    for name in (TRAIN, FROZEN_FILE):
+    for name in (TRAIN, NATURAL, FROZEN_FILE):
         for row in read_rows(data_path() / name):
             first, second = (label.rstrip("?") for label in row["labels"])
 
