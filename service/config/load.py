@@ -89,9 +89,7 @@ def _beside(configuration: Configuration, path: Path) -> Configuration:
     """The file of callers and the versions are named relative to the configuration, not to where the service starts."""
     folder = path.resolve().parent
     classifier = configuration.classifier
-    here: dict[str, Any] = {
-        "classifier": classifier.model_copy(update={"versions": str(folder / classifier.versions)})
-    }
+    here: dict[str, Any] = {"classifier": classifier.model_copy(update={"versions": str(folder / classifier.versions)})}
     if configuration.callers_file is not None:
         here["callers_file"] = str(folder / configuration.callers_file)
     return configuration.model_copy(update=here)
