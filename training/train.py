@@ -93,8 +93,7 @@ def run(
         corpora: Folder with `labelled.jsonl.gz`; None: team-written base data only.
         data: Folder of the base data; None: the one that comes with the package.
         seed: Of everything random.
-        from_scratch: Fit without the shipped champion as prior. The learning loop's warm start is not part of this
-            version, so every run is from scratch; the flag is recorded.
+        from_scratch: Recorded; `training.retrain` is the way that starts from a champion.
         deep: Train the second stage too; None: if torch and onnx are installed.
         name: Name of the artifact.
         config: Settings of the first stage.
@@ -109,7 +108,7 @@ def run(
         DatasetError: Data are missing or malformed.
         LeakError: A training row is a near neighbour of one of the design's examples.
     """
-    settings = config or FirstConfig()
+    settings, seconds = config or FirstConfig(), deep_config or DeepConfig()
     rows, similarity = checked_rows(corpora, data, say)
     every = rows.every
     trainable = np.arange(len(every)) < len(rows.trainable)
@@ -122,18 +121,17 @@ def run(
     out.mkdir(parents=True, exist_ok=True)
     wanted = _second_stage_possible() if deep is None else deep
     if wanted:
-        task = SecondTask(every, encoded, trainable, first, settings, deep_config or DeepConfig(), seed)
+        task = SecondTask(every, encoded, trainable, first, settings, seconds, seed)
         second, stack = train_second(task, base or read_base(shipped_path()), out, say)
         arrays |= stack_arrays(stack)
     write_out_of_source(out / OUT_OF_SOURCE, every, first.out_of_source, second)
-    used = (deep_config or DeepConfig()) if wanted else None
-    metadata = describe(rows, settings, used, seed, similarity, from_scratch)
+    metadata = describe(rows, settings, seconds if wanted else None, seed, similarity, from_scratch)
     served = first.calibration.probabilities(first.out_of_source[trainable])
     metadata |= {REFERENCE: reference_of_requests(rows.trainable, gate, served)}
     (out / CARD).write_text(card_text(name, metadata), encoding="utf-8")
     write_artifact(out, name, arrays, metadata, extra=(*DEEP_FILES, OUT_OF_SOURCE) if wanted else (OUT_OF_SOURCE,))
-    whole = corpora is not None and wanted
-    return TrainResult(out, whole, len(rows.trainable), similarity, 1 + int(wanted), notes_of(corpora, wanted))
+    notes = notes_of(corpora, wanted)
+    return TrainResult(out, not notes, len(rows.trainable), similarity, 1 + int(wanted), notes)
 
 
 def checked_rows(corpora: Path | None, data: Path | None, say: Say) -> tuple[TrainingData, float]:
