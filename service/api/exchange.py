@@ -179,6 +179,22 @@ class Exchange:
         prompt = (a.prompt_tokens if a.prompt_tokens is not None else a.prompt_tokens_counted or 0 for a in met)
         return Used(sum(prompt) + sum(a.completion_tokens or 0 for a in met), self.cost_usd)
 
+    def _explained(self, error: RequestError | None, keys: ConversationKeys | None) -> dict[str, Any]:
+        """What the record's `decision` says."""
+        decision, request = self.decision, self.request
+        explained = decision.public() if decision else {}
+        explained["recomputed"] = bool(decision and decision.recomputed)
+        explained["regeneration"] = bool(decision and decision.is_regeneration)
+        explained["private"] = decision.private if decision else None
+        explained["experiment"] = decision.assignment.recorded() if decision and decision.assignment else None
+        explained["follows"] = decision.follows if decision else None
+        explained["unit"] = keys.unit(request) if keys and decision and request else None
+        explained["answer_limit"] = _answer_limit(request) if request else None
+        explained["order_notes"] = self.notes
+        explained["cache"] = {name: getattr(self.cache, name) for name in _CACHE_FIELDS}
+        explained["limit"] = error.limit if isinstance(error, TooManyRequests) else None
+        return explained
+
     def record(
         self,
         ending: Ending,
@@ -200,17 +216,7 @@ class Exchange:
         """
         decision, request = self.decision, self.request
         kept = configuration.store.prompts
-        explained = decision.public() if decision else {}
-        explained["recomputed"] = bool(decision and decision.recomputed)
-        explained["regeneration"] = bool(decision and decision.is_regeneration)
-        explained["private"] = decision.private if decision else None
-        explained["experiment"] = decision.assignment.recorded() if decision and decision.assignment else None
-        explained["follows"] = decision.follows if decision else None
-        explained["unit"] = keys.unit(request) if keys and decision and request else None
-        explained["answer_limit"] = _answer_limit(request) if request else None
-        explained["order_notes"] = self.notes
-        explained["cache"] = {name: getattr(self.cache, name) for name in _CACHE_FIELDS}
-        explained["limit"] = error.limit if isinstance(error, TooManyRequests) else None
+        explained = self._explained(error, keys)
         usage = self.usage or (self.counted_usage() if ending == "answered" else None)
         return DecisionRecord(
             id=self.id,
