@@ -159,9 +159,8 @@ class Fit:
         """(r, 3) without one fold, or with all."""
         rows = self.used if left_out is None else self.used[self.fold[self.used] != left_out]
         weights = self.weights(strength.anchor)[rows]
-        return fit_correction(
-            self.coordinates[rows], self.inside.take(rows), self.target[rows], weights, strength.penalty
-        )
+        words, held = self.inside.take(rows), rows >= self.n
+        return fit_correction(self.coordinates[rows], words, self.target[rows], weights, strength.penalty, held)
 
     def tuned(self, say: Say, step: Step) -> Tuned:
         """Choose the strength by held-out rows, then fit with all."""

@@ -155,7 +155,14 @@ class Directions:
 
 
 def fit_correction(
-    coordinates: NDArray[np.float32], words: Words, target: Floats, weights: Floats, penalty: float, *, most: int = 60
+    coordinates: NDArray[np.float32],
+    words: Words,
+    target: Floats,
+    weights: Floats,
+    penalty: float,
+    held: NDArray[np.bool_],
+    *,
+    most: int = 60,
 ) -> Floats:
     """Minimal weighted log loss plus `penalty` / 2 times the squared length.
 
@@ -168,6 +175,7 @@ def fit_correction(
         target: (n, 3) label distributions.
         weights: (n,).
         penalty: Strength of the prior.
+        held: (n,) rows whose target is what the champion itself says of them, by each stage: they learn nothing.
         most: Iterations of L-BFGS.
 
     Returns:
@@ -181,17 +189,20 @@ def fit_correction(
     own[joined] *= 0.5
     both = 0.5 * weights[joined]
     base = words.share * words.first[joined] + words.rest[joined]
+    wanted, wanted_both = target.copy(), target[joined]
+    wanted[held] = softmax(words.first[held])
+    wanted_both[held[joined]] = softmax(base[held[joined]])
     size = coordinates.shape[1]
 
     def loss(flat: Floats) -> tuple[float, Floats]:
         moved = (coordinates @ flat.reshape(size, 3).astype(np.float32)).astype(np.float64)
         p = softmax(words.first + moved)
-        error = own[:, None] * (p - target)
-        value = -(own[:, None] * target * np.log(np.maximum(p, 1e-12))).sum()
+        error = own[:, None] * (p - wanted)
+        value = -(own[:, None] * wanted * np.log(np.maximum(p, 1e-12))).sum()
         if joined.size:
             q = softmax(base + words.share * moved[joined])
-            error[joined] += words.share * both[:, None] * (q - target[joined])
-            value -= (both[:, None] * target[joined] * np.log(np.maximum(q, 1e-12))).sum()
+            error[joined] += words.share * both[:, None] * (q - wanted_both)
+            value -= (both[:, None] * wanted_both * np.log(np.maximum(q, 1e-12))).sum()
         gradient = (coordinates.T @ error.astype(np.float32)).astype(np.float64).ravel()
         return float(value + 0.5 * penalty * (flat @ flat)), gradient + penalty * flat
 
