@@ -17,6 +17,8 @@ from training.gate import judge
 from training.month import World, corrections
 from training.promotion import PromotionError, Versions
 
+pytestmark = pytest.mark.timeout(600)
+
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 
 
