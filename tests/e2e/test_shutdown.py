@@ -32,7 +32,7 @@ def refused(house: House) -> bool:
     """Whether nobody listens any more: refused, or cut when the listener closed with the connection in its queue."""
     try:
         house.get("/healthz")
-    except httpx.NetworkError:
+    except (httpx.NetworkError, httpx.RemoteProtocolError):
         return True
     return False
 

@@ -39,7 +39,8 @@ def autotier(
 
 def test_import_prints_yaml_on_stdout_and_reasons_on_stderr(tmp_path: Path) -> None:
     """The output is a file that loads to the same configuration as the original; no variable need be set."""
-    source = shipped("litellm-two-macs.yaml")
+    source = tmp_path / "litellm.yaml"  # beside what is made of it: paths are relative to the file
+    source.write_bytes(shipped("litellm-two-macs.yaml").read_bytes())
 
     done = autotier("import", str(source), folder=tmp_path)
 

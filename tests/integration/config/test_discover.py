@@ -84,14 +84,18 @@ def test_an_ollama_that_can_only_embed_is_nothing_to_chat_with() -> None:
 
 
 def test_the_printed_text_is_a_file_that_starts(ollama: SimulatedHost, tmp_path: Path) -> None:
-    """Saved, it is the same configuration."""
+    """Saved, it is the same configuration, with the versions beside the file instead of where the service starts."""
     env = {"OLLAMA_HOST": ollama.address, "OPENAI_API_KEY": "sk-here"}
     found = discover(env)
     file = tmp_path / "found.yaml"
 
     file.write_text(found.text, encoding="utf-8")
 
-    assert load(file, env).configuration == found.configuration
+    loaded = load(file, env).configuration
+    versions = found.configuration.classifier.versions
+    assert loaded.classifier.versions == str(tmp_path / versions)
+    there = loaded.classifier.model_copy(update={"versions": versions})
+    assert loaded.model_copy(update={"classifier": there}) == found.configuration
 
 
 @pytest.mark.parametrize(
