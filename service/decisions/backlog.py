@@ -32,6 +32,7 @@ class Backlog:
         self._most_bytes = most_bytes
         self._lock = threading.Lock()
         self._queue: deque[Making] = deque()
+        self._building = 0  # taken and not built yet: neither in the queue nor among the built, but not gone either
         self._built: OrderedDict[str, DecisionRow] = OrderedDict()
         self._holds: OrderedDict[str, ConversationRecord] = OrderedDict()
         self._bytes = 0
@@ -52,20 +53,22 @@ class Backlog:
             return True
 
     def take(self) -> list[Making]:
-        """Empties the queue of decisions that are not built yet."""
+        """Empties the queue of decisions that are not built yet; they count as queued until ``put_built``."""
         with self._lock:
             taken = list(self._queue)
             self._queue.clear()
+            self._building = len(taken)
             return taken
 
     def put_built(self, rows: Iterable[DecisionRow]) -> int:
-        """Adds built decisions; the oldest give way where there is no room.
+        """Adds built decisions, all that were taken and could be; the oldest give way where there is no room.
 
         Returns:
             How many were dropped.
         """
         dropped = 0
         with self._lock:
+            self._building = 0
             for row in rows:
                 self._forget(row.record.id)
                 self._built[row.record.id] = row
@@ -127,18 +130,19 @@ class Backlog:
 
     @property
     def queued(self) -> int:
-        """Decisions that are not built yet."""
-        return len(self._queue)
+        """Decisions that are not built yet, those that are being built included."""
+        with self._lock:
+            return len(self._queue) + self._building
 
     @property
     def pending(self) -> int:
         """Decisions that wait."""
-        return len(self._queue) + len(self._built)
+        return self.queued + len(self._built)
 
     @property
     def empty(self) -> bool:
         """Whether nothing waits."""
-        return not (self._queue or self._built or self._holds)
+        return not (self.queued or self._built or self._holds)
 
     def _forget(self, decision_id: str) -> None:
         row = self._built.pop(decision_id, None)

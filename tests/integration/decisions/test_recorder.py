@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -81,6 +82,27 @@ async def test_a_waiting_decision_can_be_read(slow: Recorder, store: DecisionSto
     assert await slow.get(made.id) == made
     assert await slow.get(whole.id) == whole
     assert await slow.get("dec_ffffffffffffffffffffffffffffffff") is None
+
+
+async def test_a_decision_that_is_being_built_can_be_read(quick: Recorder, decision: Factory) -> None:
+    """Between queue and batch a decision is in neither: who asks then waits for it, and does not hear of none."""
+    one = decision()
+    begun, go = threading.Event(), threading.Event()
+
+    def making() -> DecisionRecord:
+        begun.set()
+        assert go.wait(30)
+        return one
+
+    quick.record(making)
+    assert await asyncio.to_thread(begun.wait, 30)
+    asked = asyncio.create_task(quick.get(one.id))
+    await asyncio.wait([asked], timeout=0.2)
+    go.set()
+
+    found = await asked
+    assert found is not None
+    assert found.id == one.id
 
 
 async def test_a_waiting_hold_is_seen_and_the_last_one_counts(slow: Recorder, store: DecisionStore) -> None:
