@@ -173,10 +173,12 @@ class Service:
             self._retire(before, after)
         self._lasting.metrics.reloads.labels("done").inc()
         said = difference(before.configuration, after.configuration)
-        log.warning("reloaded %s: changed %s", self._source, ", ".join(said["changed"]) or "nothing")
+        was, now = before.looker.classifier.artifact.id, after.looker.classifier.artifact.id
+        changed = [*said["changed"], *([f"artifact from {was} to {now}"] if was != now else [])]
+        log.warning("reloaded %s: changed %s", self._source, ", ".join(changed) or "nothing")
         if said["needs_restart"]:
             log.warning("these take a restart: %s", ", ".join(said["needs_restart"]))
-        return {**said, "artifact": after.looker.classifier.artifact.id}
+        return {**said, "artifact": now}
 
     async def close(self) -> None:
         """Closes everything. No request may be at work any more."""

@@ -111,7 +111,11 @@ def newest_text(request: Request) -> str:
 def _rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
     try:
         rows = list(enumerate(read_rows(path), 1))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise CompareError(f"{path}: cannot be read: {error.strerror or error}; check the path") from error
+    except UnicodeDecodeError as error:
+        raise CompareError(f"{path}: not UTF-8; write JSON lines, packed with gzip if the name ends in .gz") from error
+    except ValueError as error:
         raise CompareError(str(error)) from error
     if not rows:
         raise CompareError(f"{path}: holds no rows")
@@ -124,7 +128,7 @@ def _request(row: Mapping[str, Any], where: str) -> Request:
         return found
     if isinstance(found, list) and all(isinstance(m, Mapping) and isinstance(m.get("role"), str) for m in found):
         return found
-    raise CompareError(f"{where}: needs a prompt (text) or messages (a list of objects with a role)")
+    raise CompareError(f'{where}: needs a prompt: "prompt" (a text), or "messages" (a list of objects with a role)')
 
 
 def _cell(outcomes: Any, tier: str, where: str) -> tuple[float, float, float]:

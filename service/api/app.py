@@ -108,6 +108,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
+    if first["type"] == "json_invalid":  # its place is a byte, not a field
+        return error_response(InvalidRequest(f"the body is not JSON: {first['ctx']['error']}"), {})
     where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
     return error_response(InvalidRequest(f"{where or 'body'}: {first['msg']}", param=where or None), {})
 

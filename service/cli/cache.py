@@ -104,6 +104,8 @@ def _ask(method: str, base: str, name: str, key: str | None) -> dict[str, Any]:
     Raises:
         click.ClickException: It cannot be reached or refuses, in one line.
     """
+    if urlsplit(base).scheme not in ("http", "https"):
+        raise click.ClickException(f"--base {base}: write an address such as {DEFAULT_BASE}")
     path = "/v1/admin/cache" + (f"/{quote(name, safe='')}" if name else "")
     headers = {"authorization": f"Bearer {key}"} if key else {}
     request = urllib.request.Request(base.rstrip("/") + path, method=method, headers=headers)  # noqa: S310  # the user's

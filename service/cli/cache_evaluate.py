@@ -45,6 +45,8 @@ def command(
         click.echo("\n".join(_public(model, embed, error, (public, spoken, names, split, subset, limit))))
         return
     found = [pair for pair in evaluation.pairs(pairs) if not language or pair.lang in language]
+    if not found:
+        raise click.ClickException(f"no pairs{' in ' + ', '.join(language) if language else ''}: nothing to measure")
     rows = evaluation.measure(found, embed, error)
     click.echo(f"{model}, {len(found)} pairs, error {error:g}\n")
     click.echo("\n".join(evaluation.table(rows)))

@@ -103,7 +103,7 @@ def _named(places: dict[str, Any], name: str) -> ExperimentSettings:
 def _writable(places: dict[str, Any]) -> Iterator[DecisionStore]:
     from service.decisions.store import DecisionStore
 
-    store = DecisionStore.open(places["store"] or store_url(places["config"]))
+    store = DecisionStore.open(places["store"] or store_url(places["config"]), create=False)
     try:
         yield store
     finally:

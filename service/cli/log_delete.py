@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -33,12 +34,20 @@ def delete(
     if (caller is None) == (before is None):
         raise click.UsageError("name one of --caller NAME, --before DATE")
     url = store or outer[1] or store_url(config or outer[0])
-    opened = DecisionStore.open(url)
+    opened = DecisionStore.open(url, create=False)
     try:
-        what = f"everything of the caller {caller!r}" if caller is not None else "everything before then"
+        what = (
+            f"everything of the caller {caller!r}"
+            if caller is not None
+            else f"everything before {_shown(before or 0.0)}"
+        )
         if not yes:
             click.confirm(f"delete {what} from {opened.location.shown}?", abort=True)
         gone = opened.delete_caller(caller) if caller is not None else opened.delete_before(before or 0.0)
     finally:
         opened.close()
     click.echo(", ".join(f"{number} {name}" for name, number in gone.shown()) + " deleted")
+
+
+def _shown(when_s: float) -> str:
+    return datetime.fromtimestamp(when_s).astimezone().isoformat(sep=" ", timespec="minutes")

@@ -19,7 +19,11 @@ from service.routing.request import MODEL_NAMES, CallerIdentity, chat_request
 @click.command("route")
 @click.argument("text", required=False)
 @click.option(
-    "-f", "--file", "source", type=click.File("r"), help="Read the text, or a JSON chat body, from a file; - is stdin."
+    "-f",
+    "--file",
+    "source",
+    type=click.File("r", encoding="utf-8"),
+    help="Read the text, or a JSON chat body, from a file; - is stdin.",
 )
 @click.option(
     "-c",
@@ -38,7 +42,11 @@ def command(text: str | None, source: Any, config: Path | None, model: str, as_j
     """
     if (text is None) == (source is None):
         raise click.UsageError('write autotier route "text", or -f FILE')
-    decided = decide(body_of(text if text is not None else source.read(), model), configuration(config))
+    try:
+        given = text if text is not None else source.read()
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{source.name} is not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    decided = decide(body_of(given, model), configuration(config))
     click.echo(json.dumps(decided, indent=2, ensure_ascii=False) if as_json else shown(decided))
 
 

@@ -68,19 +68,21 @@ class DecisionStore:
         self._suspect = False
 
     @classmethod
-    def open(cls, url: str, *, clock: Clock = time.time, read_only: bool = False) -> Self:
+    def open(cls, url: str, *, clock: Clock = time.time, read_only: bool = False, create: bool = True) -> Self:
         """Opens a store and brings it to the present schema.
 
         Args:
             url: ``sqlite:///PATH`` or ``postgresql://USER:PASSWORD@HOST/NAME``.
             clock: Unix seconds.
             read_only: Change nothing: the store must be there, with the present schema.
+            create: Make a SQLite file that is not there; False for commands, which would change an empty one beside
+                the service's and say that all went well.
 
         Raises:
             StoreError: It cannot be used; the message names place and fix.
         """
         location = locate(url)
-        if read_only and location.path is not None and not location.path.exists():
+        if (read_only or not create) and location.path is not None and not location.path.exists():
             raise store_error(StoreProblem.MISSING, location, "there is no such store yet")
         store = cls(location, clock=clock, read_only=read_only)
         try:

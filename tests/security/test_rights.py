@@ -56,6 +56,8 @@ def test_without_a_known_key_nothing_is_answered(running: House, header: str) ->
         running.get("/v1/models", headers=headers),
         running.get("/v1/decisions/dec_" + "0" * 32, headers=headers),
         running.get("/metrics", headers=headers),
+        running.get("/v1/admin/savings", headers=headers),
+        running.get("/v1/admin/cache", headers=headers),
     ]
 
     assert [a.status_code for a in answers] == [401] * len(answers)
@@ -101,3 +103,15 @@ def test_only_an_admin_reloads(running: House) -> None:
     done = running.post("/v1/admin/reload", headers=bearer("root"))
 
     assert (refused.status_code, done.status_code) == (403, 200)
+
+
+def test_only_an_admin_sees_what_everybody_spent(running: House) -> None:
+    """The accounts name every caller: who has a key without the right gets none of them, whatever the query."""
+    asked = ask(running, "anna")
+
+    refused = [running.get(f"/v1/admin/savings{query}", headers=bearer("anna")) for query in ("", "?days=1")]
+    seen = running.get("/v1/admin/savings", headers=bearer("root"))
+
+    assert [one.status_code for one in (asked, *refused, seen)] == [200, 403, 403, 200]
+    assert [list(one.json()) for one in refused] == [["error"]] * 2
+    assert "caller" in seen.json()

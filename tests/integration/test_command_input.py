@@ -1,0 +1,74 @@
+"""What a command is given and cannot use: one line that says what to do, and nothing is made by the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from service.cli.cache import command as cache
+from service.cli.compare import command as compare
+from service.cli.experiment import command as experiment
+from service.cli.log import command as log
+from service.cli.route import command as route
+from service.errors import StoreError
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """`route -f` names the file and the byte."""
+    file = tmp_path / "picture.png"
+    file.write_bytes(b"\x89PNG\r\n")
+
+    found = CliRunner().invoke(route, ["-f", str(file)])
+
+    assert found.exit_code == 2
+    assert "picture.png is not UTF-8 at byte 0" in found.output
+
+
+@pytest.mark.parametrize("source", ["--labelled", "--outcomes"])
+def test_a_table_that_cannot_be_read_is_named(tmp_path: Path, source: str) -> None:
+    """`compare` says which file, and what it should be."""
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(b"\x89PNG\r\n")
+
+    missing = CliRunner().invoke(compare, [source, str(tmp_path / "nowhere.jsonl")])
+    binary = CliRunner().invoke(compare, [source, str(picture)])
+
+    assert "nowhere.jsonl: cannot be read" in str(missing.exception)
+    assert "picture.png: not UTF-8; write JSON lines" in str(binary.exception)
+
+
+@pytest.mark.parametrize("base", ["router.local", "ftp://router.local"])
+def test_an_address_without_its_scheme_is_refused(base: str) -> None:
+    """`cache stats` shows what an address looks like."""
+    found = CliRunner().invoke(cache, ["stats", "--base", base])
+
+    assert found.exit_code == 1
+    assert "write an address such as http://" in found.output
+
+
+def test_a_language_without_pairs_is_no_measurement() -> None:
+    """An empty table would look like one."""
+    pytest.importorskip("onnxruntime")
+
+    found = CliRunner().invoke(cache, ["evaluate", "--language", "xx"])
+
+    assert found.exit_code == 1
+    assert "nothing to measure" in found.output or "no model here" in found.output
+
+
+@pytest.mark.parametrize("arguments", [["delete", "--caller", "anna", "--yes"], ["experiment"]])
+def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, arguments: list[str]) -> None:
+    """Who starts or deletes from another folder would change an empty store and read that all went well."""
+    file = tmp_path / "nowhere.sqlite3"
+    place = ["--store", f"sqlite:///{file}"]
+
+    if arguments == ["experiment"]:
+        found = CliRunner().invoke(experiment, [*place, "start", "explore"])
+    else:
+        found = CliRunner().invoke(log, [*place, *arguments])
+
+    assert isinstance(found.exception, StoreError)
+    assert "no such store" in str(found.exception)
+    assert not file.exists()
