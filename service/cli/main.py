@@ -56,7 +56,7 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line; errors of ours are one line and exit 2."""
+    """Runs the command line; errors of ours, and files that the system refuses, are one line and exit 2."""
     try:
         given = list(arguments) if arguments is not None else None
         status = cli.main(args=given, prog_name="autotier", standalone_mode=False)
@@ -64,6 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(status)
     except AutotierError as error:
         click.echo(f"autotier: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None:  # not about a file that somebody named: a defect, with its trace
+            raise
+        click.echo(f"autotier: {error.filename}: {error.strerror}; check the path and its rights", err=True)
         sys.exit(2)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)

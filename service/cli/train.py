@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -21,9 +22,24 @@ if TYPE_CHECKING:
     from training.promotion import Versions
     from training.retrain import Retrained
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+
 
 class TrainingFailed(AutotierError):
     """Training stopped: data are missing, malformed, or hold what they must not."""
+
+
+def _jobs(ctx: click.Context, param: click.Parameter, value: int) -> int:
+    if value == 0:
+        raise click.BadParameter("0 fits at once are none; write 1 or more, or -1 for one for each core")
+    return value
+
+
+def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A part of a folder's name, so that what is written stays among the versions."""
+    if value is not None and not NAME.fullmatch(value):
+        raise click.BadParameter(f"{value!r}; use letters and digits, and . _ - after the first")
+    return value
 
 
 @click.command("train")
@@ -36,11 +52,14 @@ class TrainingFailed(AutotierError):
 @click.option("--data", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Base data; default: ours.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--full", is_flag=True, help="All labels again, from the configured artifact; else what is new since.")
-@click.option("--jobs", type=int, default=1, show_default=True, help="Fits at once (joblib); -1 is one for each core.")
+@click.option(
+    "--jobs", type=int, default=1, show_default=True, callback=_jobs,
+    help="Fits at once (joblib); -1 is one for each core.",
+)  # fmt: skip
 @click.option("--from-scratch", is_flag=True, help="Take no weights and no labels: the recipe of the shipped artifact.")
 @click.option("--corpora", type=click.Path(path_type=Path, exists=True, file_okay=False), help="With --from-scratch.")
 @click.option("--deep", is_flag=True, help="Fine-tune the transformer too: torch, and from scratch.")
-@click.option("--name", help="Name of the artifact; default: tuned, or champion with --from-scratch.")
+@click.option("--name", callback=_name, help="Name of the artifact; default: tuned, or champion with --from-scratch.")
 def command(
     out: Path | None, config: Path | None, store: str | None, full: bool, jobs: int, from_scratch: bool, **options: Any
 ) -> None:

@@ -71,10 +71,10 @@ async def service_over(
         (base URL, configuration file), once ``/healthz`` answers and every way upstream is ready.
 
     Raises:
-        DemoFailed: It ended, or took too long.
+        DemoFailed: It ended, took too long, or its port is taken.
     """
     file = write_configuration(folder, addresses, way)
-    port = port or _free_port()
+    port = _free_port(port)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "service.cli", "serve", "-c", str(file), "--port", str(port), "--log-level", "error"
     )
@@ -152,10 +152,15 @@ async def _ready(base: str, process: asyncio.subprocess.Process) -> None:
     raise DemoFailed(f"the service was not ready within {READY_LIMIT_S:.0f} s")
 
 
-def _free_port() -> int:
+def _free_port(wanted: int) -> int:
+    """``wanted``, or any free one for 0. Else the table would be about whatever answers there already."""
     import socket
 
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the service: what is only closing is free
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError as error:
+            raise DemoFailed(f"--port {wanted}: {error.strerror}; take another one, or leave it out") from None
         port: int = probe.getsockname()[1]
         return port

@@ -9,6 +9,7 @@ import yaml
 
 from service.config.seed import seed_document
 from service.demo.hosts import HostSpec
+from service.demo.hosts.faults import BadFault, parse_fault
 from service.errors import ConfigurationError
 
 KEY = "demo-key"
@@ -42,7 +43,7 @@ def parse_faults(given: tuple[str, ...]) -> dict[str, str]:
     """``HOST=FAULT`` pairs of the command line.
 
     Raises:
-        ConfigurationError: An unknown host; unknown faults are the host's to refuse.
+        ConfigurationError: An unknown host or fault.
     """
     faults: dict[str, str] = {}
     for pair in given:
@@ -51,6 +52,12 @@ def parse_faults(given: tuple[str, ...]) -> dict[str, str]:
             raise ConfigurationError(
                 "--fault", pair, "not HOST=FAULT with a host of the demo", f"hosts are {', '.join(HOSTS)}"
             )
+        try:
+            parse_fault(fault)
+        except BadFault as error:
+            raise ConfigurationError(
+                "--fault", pair, str(error), "what each does is in service/demo/hosts/README.md"
+            ) from None
         faults[host] = fault
     return faults
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,10 +11,23 @@ from click.testing import CliRunner
 
 from service.cli.cache import command as cache
 from service.cli.compare import command as compare
+from service.cli.demo import command as demo
 from service.cli.experiment import command as experiment
 from service.cli.log import command as log
+from service.cli.main import main
 from service.cli.route import command as route
+from service.cli.train import command as train
+from service.demo.run import DemoFailed
 from service.errors import StoreError
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port of this machine at which somebody listens."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield listening.getsockname()[1]
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
@@ -72,3 +87,33 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, arguments: list[s
     assert isinstance(found.exception, StoreError)
     assert "no such store" in str(found.exception)
     assert not file.exists()
+
+
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The system's word with the path, and no trace."""
+    with pytest.raises(SystemExit) as end:
+        main(["schema", "-o", str(tmp_path / "nowhere" / "schema.json")])
+
+    said = capsys.readouterr().err
+    assert end.value.code == 2
+    assert said.startswith("autotier: ")
+    assert "schema.json: No such file or directory" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [("--name", "../elsewhere", "letters and digits"), ("--name", "", "letters"), ("--jobs", "0", "write 1 or more")],
+)
+def test_training_takes_no_impossible_option(option: str, value: str, said: str) -> None:
+    """A name stays among the versions; a refused option costs no fit."""
+    found = CliRunner().invoke(train, [option, value])
+
+    assert found.exit_code == 2
+    assert said in found.output
+
+
+def test_the_demo_shows_no_other_service(taken: int) -> None:
+    """A port that is taken is refused: the table would be about whoever answers there."""
+    with pytest.raises(DemoFailed, match=f"--port {taken}: "):
+        CliRunner().invoke(demo, ["--check", "--port", str(taken)], catch_exceptions=False)

@@ -54,3 +54,9 @@ def test_a_malformed_fault_is_one_line(pair: str) -> None:
     """HOST=FAULT with a host of the demo, or an error that lists them."""
     with pytest.raises(ConfigurationError, match="mini, macbook, cloud1, cloud2"):
         parse_faults((pair,))
+
+
+def test_an_unknown_fault_is_one_line() -> None:
+    """Before any host is started, with the faults there are."""
+    with pytest.raises(ConfigurationError, match=r"unknown fault 'nope'; one of: .*hang"):
+        parse_faults(("mini=nope",))
