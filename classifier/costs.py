@@ -45,9 +45,9 @@ class Stakes:
     """
 
     second_cents: float = 0.5
-    lost_coding: float = 24.0
+    lost_coding: float = 16.0
     lost_reasoning: float = 20.0
-    lost_gravely: float = 240.0
+    lost_gravely: float = 150.0
     money: float = 1.0
     cloud_cents: float = 2.5
 
