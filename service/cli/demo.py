@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -43,8 +44,16 @@ async def _demo(check: bool, faults: tuple[str, ...], way: str, port: int) -> in
             click.echo(
                 f"\nThe service is at {base}/v1 (its configuration: {file}). Ask it:\n\n{_curl(base)}\n\nCtrl-C ends."
             )
-            await asyncio.Event().wait()
+            await _ended()
     return 0
+
+
+async def _ended() -> None:
+    """Waits for Ctrl-C or SIGTERM; what was started is ended behind it."""
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    await ended.wait()
 
 
 def _curl(base: str) -> str:
