@@ -41,19 +41,20 @@ async def _demo(check: bool, faults: tuple[str, ...], way: str, port: int) -> in
                 wrong = sum(bool(row.differs) for row in rows)
                 click.echo(f"{len(rows) - wrong} of {len(rows)} as expected (fault: {fault}, way: {way})")
                 return 1 if wrong else 0
+            ended = _end_asked()
             click.echo(
                 f"\nThe service is at {base}/v1 (its configuration: {file}). Ask it:\n\n{_curl(base)}\n\nCtrl-C ends."
             )
-            await _ended()
+            await ended.wait()
     return 0
 
 
-async def _ended() -> None:
-    """Waits for Ctrl-C or SIGTERM; what was started is ended behind it."""
+def _end_asked() -> asyncio.Event:
+    """Set by Ctrl-C or SIGTERM, so that what was started is ended too."""
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    await ended.wait()
+    return ended
 
 
 def _curl(base: str) -> str:
