@@ -18,6 +18,8 @@ from service.demo.hosts import SimulatedHost
 
 KEY = {"Authorization": "Bearer sk-simulated-1234"}
 QUICK = httpx.Timeout(0.4)
+TICK_S = 0.01
+"""What a timer of the event loop may be early by the wall clock, which is adjusted while it runs."""
 HELLO = [{"role": "user", "content": "Hello there"}]
 
 
@@ -357,7 +359,7 @@ async def test_a_slow_first_token(wire: Wire, http: httpx.AsyncClient) -> None:
 
     entry = wire.host.log().requests[-1]
     assert entry.first_byte_at is not None
-    assert entry.first_byte_at - entry.received_at >= 0.2
+    assert entry.first_byte_at - entry.received_at >= 0.2 - TICK_S
     assert wire.ends(wire.frames(got.text))
 
 
@@ -369,7 +371,7 @@ async def test_a_cold_model_loads_for_as_long_as_set(wire: Wire, http: httpx.Asy
     await post(http, wire, stream=True)
 
     first, second = wire.host.log().requests
-    assert first.load_s >= 0.2 > second.load_s
+    assert first.load_s >= 0.2 - TICK_S > second.load_s
 
 
 async def test_down_refuses_and_comes_back_on_the_same_port(wire: Wire, http: httpx.AsyncClient) -> None:
