@@ -32,10 +32,14 @@ from service.state.link import RedisLink
 log = logging.getLogger("autotier.cache")
 
 
-class Settings(Protocol):
-    """What is kept beside the decisions (``service.decisions.store.DecisionStore``). Any thread."""
+class KeptSettings(Protocol):
+    """Reads what is kept beside the decisions. Any thread."""
 
     def setting(self, key: str) -> str | None: ...
+
+
+class Settings(KeptSettings, Protocol):
+    """Writes it too (``service.decisions.store.DecisionStore``)."""
 
     def put_setting(self, key: str, value: str) -> None: ...
 
@@ -137,7 +141,7 @@ def setting_of_judge(judge: Deployment) -> str:
     return f"cache-judge:{judge_name(judge)}"
 
 
-def error_of_judge(configuration: Configuration, settings: Settings) -> JudgeError | None:
+def error_of_judge(configuration: Configuration, settings: KeptSettings) -> JudgeError | None:
     """What was measured for the configured judge, or None. Reads the store."""
     judge = judge_of(configuration)
     return None if judge is None else read_error(settings.setting(setting_of_judge(judge)), judge_name(judge))

@@ -157,9 +157,6 @@ class _Kept:
         finally:
             store.close()
 
-    def put_setting(self, key: str, value: str) -> None:
-        raise NotImplementedError("the doctor changes nothing")
-
 
 def _evidence(configuration: Configuration, judge: Deployment, kept: _Kept) -> Finding:
     from service.cache.assemble import evidence_name, setting_of_evidence
