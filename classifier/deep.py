@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.prompt import PromptView
+from classifier.prompt import PromptView, bounded
 
 GRAPH = "deep.onnx"
 EMBEDDINGS = "deep_embeddings.npz"
@@ -30,6 +30,9 @@ PASTE_TOKENS = (36, 16)
 PREVIOUS_TOKENS = 28
 """Head and tail, in tokens, of what is read of the ask, the pasted material, and the ask before: at most 212
 in all."""
+
+ASK_CHARACTERS, PASTE_CHARACTERS, PREVIOUS_CHARACTERS = (1_000, 700), (500, 300), (300, 100)
+"""Head and tail, in characters, that the tokenizer is given of each of them."""
 
 BLOCK = 32
 """Weights that share one scale."""
@@ -98,17 +101,25 @@ def view_tokens(tokenizer: Any, view: PromptView) -> list[int]:
     """
 
     def encode(text: str, head: int, tail: int) -> list[int]:
+        short = bounded(text, head, tail)
         # A surrogate on its own is no text to the tokenizer, which would refuse it.
-        short = text if len(text) <= head + tail else f"{text[:head]}\n{text[-tail:]}"
         ids: list[int] = tokenizer.encode(short.encode("utf-8", "replace").decode("utf-8")).ids if short else []
         return ids
 
-    ids = [_START, *_cut(encode(view.ask, 1_000, 700), *ASK_TOKENS), _END]
+    ids = [_START, *_cut(encode(view.ask, *ASK_CHARACTERS), *ASK_TOKENS), _END]
     if view.pasted:
-        ids += [*_cut(encode(view.pasted, 500, 300), *PASTE_TOKENS), _END]
+        ids += [*_cut(encode(view.pasted, *PASTE_CHARACTERS), *PASTE_TOKENS), _END]
     if view.previous:
-        ids += [*encode(view.previous[0], 300, 100)[:PREVIOUS_TOKENS], _END]
+        ids += [*encode(view.previous[0], *PREVIOUS_CHARACTERS)[:PREVIOUS_TOKENS], _END]
     return ids
+
+
+def read_part(view: PromptView) -> PromptView:
+    """A view with no more text than `view_tokens` reads of it: it gives the same tokens in some 3 KB."""
+    return replace(
+        view, ask=bounded(view.ask, *ASK_CHARACTERS), pasted=bounded(view.pasted, *PASTE_CHARACTERS),
+        previous=tuple(bounded(one, *PREVIOUS_CHARACTERS) for one in view.previous[:1]), answer="", system="",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the log hands to training: one labelled decision, in features, without any text.
+"""What the log hands to training: one labelled decision, in features; its text only where it is asked for.
 
 The service builds these rows from its store (``service.decisions.labels``) and gives them out one after the other;
 training never sees the store, and the store never sees training.
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.prompt import PromptView
 from classifier.tiers import Tier
 
 
@@ -38,12 +39,15 @@ class LoggedLabel:
         values: (k,) float64.
         carried: The features are those of the ask together with the one that it continues (the likelier reading).
         second_logodds: The second stage's three log-odds of the view, or None where it was not asked.
+        first_said: Probabilities that the first stage gave then, where it alone spoke; else None.
         language: Two-letter code, "" where it is not clear.
         tier: The label.
         source: ``caller`` (a tier that somebody named), ``solved``, ``rating``, or the name of an implicit source.
         weight: Weight in training, above 0, at most 1: the source's weight, scaled down where its caller's labels of
             that day go beyond the cap.
         explicit: Somebody said it, as against: it was concluded.
+        view: What the second stage reads of the stored messages (`classifier.deep.read_part`); None where texts were
+            not asked for, or none is stored (``store.prompts``).
     """
 
     decision_id: str
@@ -66,16 +70,19 @@ class LoggedLabel:
     source: str
     weight: float
     explicit: bool
+    view: PromptView | None = None
+    first_said: tuple[float, float, float] | None = None
 
 
 class LabelSource(Protocol):
     """Where the labels come from; ``service.decisions.labels.Labels`` implements it. Nothing is kept in memory."""
 
-    def labels(self, since_s: float | None = None) -> Iterator[LoggedLabel]:
+    def labels(self, since_s: float | None = None, *, texts: bool = False) -> Iterator[LoggedLabel]:
         """Labelled decisions by the time of the request, read in pages.
 
         Args:
             since_s: Only decisions about which something was said from then on (Unix seconds).
+            texts: With `LoggedLabel.view`.
         """
         ...
 

@@ -43,6 +43,7 @@ def _shown(found: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"  {decision_id}" for decision_id in found["conflicting"])
     if found["overruled"]:
         yield f"{found['overruled']} conclusions overruled by what somebody said"
+    yield from _agreement(found["agreement"])
     if found["off"]:
         yield f"{found['off']} conclusions of sources that are off"
     if found["capped_days"]:
@@ -56,6 +57,22 @@ def _shown(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"{found['no_tier']} statements name no tier (comments, three stars, not solved by the highest tier)"
     if found["lost"]:
         yield f"{found['lost']} statements about decisions that are not there"
+
+
+def _agreement(found: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """How right conclusions were where somebody named a tier too."""
+    if not found:
+        return
+    yield "conclusions beside a named tier (evidence for learning.implicit.<source>.weight):"
+    rows = [
+        (
+            name, str(one["decisions"]), str(one["agree"]), f"{one['share']:.0%}",
+            "{:.0%} to {:.0%}".format(*one["interval"]),
+        )
+        for name, one in found.items()
+    ]  # fmt: skip
+    names = ("source", "decisions", "same tier", "share", "95 %")
+    yield from (f"  {line}" for line in table(names, rows, frozenset(names[1:4])))
 
 
 def _plain(text: str) -> str:

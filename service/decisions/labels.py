@@ -15,9 +15,11 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, select
 
-from classifier import Tier
+from classifier import PromptView, Tier, view_of
+from classifier.deep import read_part
 from classifier.features import SCHEMA
 from service.decisions import reading
+from service.decisions.agreement import Agreement
 from service.decisions.features import KeptRow, kept_row
 from service.decisions.records import FeedbackRecord
 from service.decisions.resolving import Label, Resolved, WeightOf, resolved
@@ -66,6 +68,7 @@ class _Counts:
     other: Counter[str] = field(default_factory=Counter)
     unusable: Counter[str] = field(default_factory=Counter)
     conflicting: list[str] = field(default_factory=list)
+    agreement: Agreement = field(default_factory=Agreement)
 
 
 class Labels:
@@ -82,7 +85,7 @@ class Labels:
         self._weight_of = weight_of
         self._most = most_per_caller_day
 
-    def labels(self, since_s: float | None = None) -> Iterator[LoggedLabel]:
+    def labels(self, since_s: float | None = None, *, texts: bool = False) -> Iterator[LoggedLabel]:
         """Labelled decisions by the time of the request.
 
         What has no features (``store.prompts: none``) is left out; rows of another feature schema are given out as
@@ -90,12 +93,13 @@ class Labels:
 
         Args:
             since_s: Only decisions about which something was said from then on (Unix seconds).
+            texts: With what the second stage reads of the stored messages, where there are some.
 
         Raises:
             StoreError: The store cannot be read.
         """
         days = self._days(since_s)
-        for about in self._about(since_s, features=True):
+        for about in self._about(since_s, ("features", "messages") if texts else ("features",)):
             label, row = about.found.label, about.row
             if label is None or row is None or row["tier"] not in set(Tier):
                 continue
@@ -110,11 +114,12 @@ class Labels:
         Returns:
             `labels` (usable ones), `by_source` (number and weight), `by_caller`, `by_tier`; `conflicts` with the first
             decisions; `overruled`, `off`, `no_tier` (comments, "not solved" on the highest tier), `lost` (their
-            decision died with its batch); `unusable` by why; `capped` days with their weight before the cap.
+            decision died with its batch); `agreement` of conclusions with what was said (`agreement.Agreement`);
+            `unusable` by why; `capped` days with their weight before the cap.
         """
         days = self._days(since_s)
         counts = _Counts()
-        for about in self._about(since_s, features=True):
+        for about in self._about(since_s, ("features",)):
             self._count(about, days, counts)
         capped = sorted((key, one) for key, one in days.items() if one.said + one.concluded > self._most)
         return {
@@ -128,6 +133,7 @@ class Labels:
             "conflicts": counts.other["conflicts"],
             "conflicting": counts.conflicting,
             **{name: counts.other[name] for name in ("overruled", "off", "no_tier", "lost", "left_out_by_cap")},
+            "agreement": counts.agreement.public(),
             "unusable": dict(counts.unusable),
             "most_weight_per_caller_day": self._most,
             "capped": [
@@ -144,6 +150,7 @@ class Labels:
             return
         counts.other["overruled"] += found.overruled
         counts.other["off"] += found.off
+        counts.agreement.add(found.checked)
         if found.conflict:
             counts.other["conflicts"] += 1
             counts.conflicting += [about.decision_id] if len(counts.conflicting) < SHOWN else []
@@ -168,7 +175,7 @@ class Labels:
     def _days(self, since_s: float | None) -> dict[tuple[str, int], _Day]:
         """Weight by caller and day; a day is counted as a whole, wherever in it ``since_s`` lies."""
         days: dict[tuple[str, int], _Day] = defaultdict(_Day)
-        for about in self._about(None if since_s is None else since_s // DAY_S * DAY_S, features=False):
+        for about in self._about(None if since_s is None else since_s // DAY_S * DAY_S, ()):
             label = about.found.label
             if label is None or about.row is None:
                 continue
@@ -179,9 +186,9 @@ class Labels:
                 day.concluded += label.weight
         return days
 
-    def _about(self, since_s: float | None, *, features: bool) -> Iterator[_About]:
-        names = (*_COLUMNS, "features") if features else _COLUMNS[:-1]
-        columns = [decisions.c[name] for name in names]
+    def _about(self, since_s: float | None, large: tuple[str, ...]) -> Iterator[_About]:
+        """What was said, by decision, with the large columns that are named."""
+        columns = [decisions.c[name] for name in ((*_COLUMNS, *large) if large else _COLUMNS[:-1])]
         after = ""
 
         def page(connection: Connection) -> tuple[list[str], dict[str, Any], dict[str, list[FeedbackRecord]]]:
@@ -226,7 +233,14 @@ def _logged(row: Mapping[str, Any], kept: KeptRow, label: Label, weight: float) 
         source=label.source,
         weight=weight,
         explicit=label.explicit,
+        view=_view(row.get("messages")),
     )
+
+
+def _view(stored: str | None) -> PromptView | None:
+    """What the second stage reads of stored messages; None without any."""
+    messages = orjson.loads(stored) if stored else None
+    return read_part(view_of(messages)) if messages else None
 
 
 def _day(label: Label) -> int:

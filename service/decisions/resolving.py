@@ -57,12 +57,14 @@ class Resolved:
         conflict: Somebody named another tier than the one that holds, or said the contrary about "solved".
         overruled: Conclusions that speak for another tier than what was said.
         off: Conclusions of sources that are switched off now.
+        checked: Where somebody named a tier: each source that concluded one, off or not, and whether it is the same.
     """
 
     label: Label | None
     conflict: bool = False
     overruled: int = 0
     off: int = 0
+    checked: tuple[tuple[str, bool], ...] = ()
 
 
 def resolved(got: str | None, outcome: str, statements: Sequence[FeedbackRecord], weight_of: WeightOf) -> Resolved:
@@ -80,7 +82,9 @@ def resolved(got: str | None, outcome: str, statements: Sequence[FeedbackRecord]
     label, conflict = _said(Tier(got) if got in set(Tier) and outcome == "answered" else None, said)
     off = len(concluded) - len(used)
     if label is not None:
-        return Resolved(label, conflict, sum(one.correct_tier != label.tier for one in used), off)
+        overruled = sum(one.correct_tier != label.tier for one in used)
+        latest = {one.source: one.correct_tier == label.tier for one in concluded} if label.source == SAID_BY else {}
+        return Resolved(label, conflict, overruled, off, tuple(sorted(latest.items())))
     if not used:
         return Resolved(None, conflict, 0, off)
     best = max(used, key=lambda one: (one.weight, one.created_s))

@@ -155,3 +155,39 @@ def test_memory_does_not_grow_with_the_log(sqlite_store: DecisionStore, decision
 
     assert read == 3000
     assert peaks[1] < 1.5 * peaks[0]
+
+
+def test_texts_come_only_where_asked_for_and_stored(store: DecisionStore, decision: DecisionFactory) -> None:
+    """What the second stage reads of the stored messages, bounded; None for a row of features alone."""
+    long = {"role": "user", "content": f"{ASK}? " + "tide " * 4_000}
+    full = decision(features=features(), messages=[long])
+    bare = decision(features=features(), messages=None)
+    store.write(Batch.of([full, bare]))
+    for one in (full, bare):
+        store.add_feedback(said(one))
+
+    with_texts = list(labels_of(store).labels(texts=True))
+    without = list(labels_of(store).labels())
+
+    assert [label.view is None for label in with_texts] == [False, True]
+    view = with_texts[0].view
+    assert view is not None
+    assert view.ask.startswith(ASK)
+    assert len(view.ask) < 2_000
+    assert [label.view for label in without] == [None, None]
+
+
+def test_conclusions_are_shown_beside_what_was_said(store: DecisionStore, decision: DecisionFactory) -> None:
+    """By source: decisions with both, how many agree, the interval."""
+    made = [decision(features=features()) for _ in range(4)]
+    store.write(Batch.of(made))
+    for number, one in enumerate(made):
+        tier = "reasoning" if number else "lightweight"
+        store.add_feedback(said(one, source="re_ask", correct_tier=tier, weight=0.1))
+        store.add_feedback(said(one))
+
+    found = labels_of(store).summary()["agreement"]
+
+    assert set(found) == {"re_ask"}
+    assert (found["re_ask"]["decisions"], found["re_ask"]["agree"]) == (4, 3)
+    assert found["re_ask"]["interval"][0] < 0.75 < found["re_ask"]["interval"][1]

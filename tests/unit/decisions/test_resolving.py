@@ -104,3 +104,14 @@ def test_a_source_that_is_off_is_left_out_and_counted() -> None:
     found = of(concluded("truncated", "reasoning"))
 
     assert (found.label, found.off) == (None, 1)
+
+
+def test_conclusions_are_checked_against_a_named_tier_only() -> None:
+    """Sources that are off too; the latest conclusion of a source; nothing where only "solved" was said."""
+    concluded_ones = (concluded("re_ask", "reasoning"), concluded("re_ask", "coding", 1), concluded("empty", "coding"))
+
+    named = of(*concluded_ones, concluded("ended", "lightweight", 2), said(9, correct_tier="coding"))
+    weak = of(*concluded_ones, said(9, solved=True))
+
+    assert named.checked == (("empty", True), ("ended", False), ("re_ask", True))
+    assert weak.checked == ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from classifier.deep import BLOCK, build_tokenizer, unpack_rows, view_tokens
+from classifier.deep import BLOCK, build_tokenizer, read_part, unpack_rows, view_tokens
 from classifier.prompt import view_of
 from training.deep_base import repack
 from training.deep_graph import Packed, pack8
@@ -53,3 +53,19 @@ def test_tokens_are_bounded_and_survive_odd_text() -> None:
         assert len(ids) <= 212
         assert ids[0] == 0
         assert ids[-1] == 2
+
+
+def test_the_part_that_is_read_gives_the_same_tokens() -> None:
+    """A long ask with a long paste and long asks before it: some kilobytes are kept, no token changes."""
+    pytest.importorskip("tokenizers")
+    pieces = ["<s>", "<pad>", "</s>", "<unk>", "\u2581", "a", "b", "\u2581a"]
+    tokenizer = build_tokenizer(pieces, [0.0, 0.0, 0.0, 0.0, -1.0, -2.0, -2.0, -1.5])
+    paste = "```\n" + "b a b\n" * 3_000 + "```"
+    messages = [{"role": "user", "content": f"{'ab ' * 900}{n}"} for n in range(3)]
+    view = view_of([*messages, {"role": "user", "content": f"{'a b ' * 700}:\n{paste}"}], tools=[{}])
+
+    part = read_part(view)
+
+    assert view_tokens(tokenizer, part) == view_tokens(tokenizer, view)
+    assert read_part(part) == part
+    assert len(part.ask) + len(part.pasted) + sum(map(len, part.previous)) < 3_000
