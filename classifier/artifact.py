@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from classifier.conversation import GATE_SHAPES
 from classifier.deep import DEEP_FILES
+from classifier.embedding import EMBEDDING, EmbeddingTerm, read_term
 from classifier.features import HASHED_SIZE, SCHEMA
 from classifier.policy import Matrix, as_matrix
 from classifier.scorer import Calibration, LinearScorer, Stack
@@ -48,7 +49,8 @@ class Artifact:
         matrices: Cost matrices by name, at least `MATRICES`.
         stack: How both stages are joined; None if the artifact has no second stage.
         bound: Share of a matrix's greatest cost; where the first stage's expected cost is above it, the second
-            is asked.
+            is asked, and after it the embedding.
+        embedding: What the vectors of an embedding model add; None if the artifact has no such term.
     """
 
     id: str
@@ -60,6 +62,7 @@ class Artifact:
     matrices: Mapping[str, Matrix]
     stack: Stack | None = None
     bound: float = 0.0
+    embedding: EmbeddingTerm | None = None
 
 
 def shipped_path() -> Path:
@@ -103,11 +106,20 @@ def load_artifact(path: Path) -> Artifact:
         raise ArtifactError(f"{path}: {WEIGHTS} or its matrices cannot be used: {error}") from error
     if missing := [name for name in MATRICES if name not in matrices]:
         raise ArtifactError(f"{path}: {METADATA} lacks the cost matrices {', '.join(missing)}")
+    embedding = _embedding(path, metadata, stack) if EMBEDDING in metadata["files"] else None
     # All files make the id: the same first stage with another second stage is another classifier.
     digest = hashlib.sha256("".join(metadata["files"][n] for n in sorted(metadata["files"])).encode()).hexdigest()
     identity = f"{metadata['name']}-{digest[:8]}"
     bound = float(metadata.get("second_stage_bound", 0.0))
-    return Artifact(identity, path, metadata, first, calibration, follow_up, matrices, stack, bound)
+    return Artifact(identity, path, metadata, first, calibration, follow_up, matrices, stack, bound, embedding)
+
+
+def _embedding(path: Path, metadata: Mapping[str, Any], stack: Stack | None) -> EmbeddingTerm:
+    try:
+        with np.load(path / EMBEDDING, allow_pickle=False) as arrays:
+            return read_term(arrays, metadata["embedding"], second=stack is not None)
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise ArtifactError(f"{path}: {EMBEDDING} cannot be used: {error}") from error
 
 
 def metadata_of(path: Path) -> dict[str, Any]:

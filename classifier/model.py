@@ -26,6 +26,23 @@ def _unexplained(tier: Tier, runner_up: Tier) -> tuple[tuple[Feature, ...], str]
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """What came of asking an artifact's embedding (`classifier.embedding`).
+
+    Attributes:
+        result: ``used``, or why the stages decided alone.
+        logodds: What its head said; None where it was not heard.
+        head: Of which head (`EmbeddingTerm.head`).
+        before: Probabilities of the stages; None where they stand.
+    """
+
+    result: str
+    logodds: tuple[float, float, float] | None = None
+    head: str = ""
+    before: Mapping[Tier, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Classification:
     """What the classifier says about one request.
 
@@ -41,6 +58,7 @@ class Classification:
         continues: Probability that the newest ask continues the conversation, 0 without a history.
         second: The second stage's three log-odds, or None where it was not asked.
         before: What the stages before a judge said, or None where none was asked.
+        embedding: What came of asking the artifact's embedding, or None where nobody asked (`classifier.embedded`).
         explain: Gives `features` and `needed` for a tier against another, when somebody asks: it takes a fifth of the
             time of the rest.
     """
@@ -56,6 +74,7 @@ class Classification:
     continues: float = 0.0
     second: tuple[float, float, float] | None = None
     before: Classification | None = None
+    embedding: Heard | None = None
     explain: Callable[[Tier, Tier], tuple[tuple[Feature, ...], str]] = field(
         default=_unexplained, compare=False, repr=False
     )

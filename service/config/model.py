@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from classifier import TIERS, Tier
 from service.config.cache import CacheSettings
+from service.config.embedding import ClassifierEmbedding
 from service.config.experiments import ExperimentSettings
 from service.config.host import Host
 from service.config.judge import JudgeSettings
@@ -268,10 +269,14 @@ class ClassifierSettings(Strict):
     judge: JudgeSettings | None = Field(
         default=None, description="A local deployment that is asked where the classifier is unsure; null: nobody is."
     )
+    embeddings: dict[Identifier, ClassifierEmbedding] = Field(
+        default={}, description="Embedding models for `autotier train --embedding NAME`, by a name of yours."
+    )
 
     def loads_as(self, other: ClassifierSettings) -> bool:
         """Whether the same classifier is loaded for both: whom it asks is no part of it."""
-        return self.model_copy(update={"judge": None}) == other.model_copy(update={"judge": None})
+        asked: dict[str, Any] = {"judge": None, "embeddings": {}}
+        return self.model_copy(update=asked) == other.model_copy(update=asked)
 
 
 class UpstreamSettings(Strict):
@@ -333,12 +338,13 @@ class Configuration(Strict):
                         f"{key}.local: a local deployment in the reasoning tier; move it to coding, "
                         "or leave the tier empty with deployments: []"
                     )
-        embedding = self.cache.semantic.embedding
-        if embedding is not None and embedding.host is not None and embedding.host not in self.hosts:
-            known = ", ".join(self.hosts) or "none"
-            raise ValueError(
-                f"cache.semantic.embedding.host: no host is named {embedding.host!r}; write one of: {known}"
-            )
+        asked = {"cache.semantic.embedding": self.cache.semantic.embedding} | {
+            f"classifier.embeddings.{name}": one for name, one in self.classifier.embeddings.items()
+        }
+        for key, embedding in asked.items():
+            if embedding is not None and embedding.host is not None and embedding.host not in self.hosts:
+                known = ", ".join(self.hosts) or "none"
+                raise ValueError(f"{key}.host: no host is named {embedding.host!r}; write one of: {known}")
         verify = self.cache.verify
         if verify is not None and verify.judge not in seen:
             known = ", ".join(sorted(seen)) or "none"

@@ -1,0 +1,77 @@
+"""A classification after the embedding term of its artifact was heard, or after it was not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.embedding import EmbeddingTerm
+from classifier.explain import SHOWN, Feature
+from classifier.judged import doubt
+from classifier.model import Classification, Heard
+from classifier.policy import choose
+from classifier.tiers import TIERS, Tier, tier_index
+
+USED = "used"
+
+
+def asks(classification: Classification, matrix: Sequence[Sequence[float]], bound: float) -> bool:
+    """Whether the embedding is asked: there is something to judge, and the stages leave more than `bound` of doubt."""
+    return classification.signal and doubt(classification, matrix) > bound
+
+
+def with_embedding(
+    classification: Classification, term: EmbeddingTerm, vector: NDArray[Any], matrix: Sequence[Sequence[float]]
+) -> Classification:
+    """The classification with the embedding's word.
+
+    Args:
+        classification: Of the stages.
+        term: Of the artifact that they belong to.
+        vector: (dimensions,) of `EmbeddingTerm.text`.
+        matrix: The cost matrix in force.
+
+    Returns:
+        New probabilities, the tier of least expected cost under them, the embedding among the features.
+    """
+    plain = np.array([classification.probabilities[tier] for tier in TIERS])
+    logodds = term.logodds(vector)
+    joined = term.joined(plain, logodds, second=classification.second is not None)
+    probabilities = dict(zip(TIERS, joined.tolist(), strict=True))
+    chosen = choose(probabilities, matrix)
+    moved = np.log(np.maximum(joined, 1e-9)) - np.log(np.maximum(plain, 1e-9))
+
+    @cache
+    def explain(tier: Tier, runner_up: Tier) -> tuple[tuple[Feature, ...], str]:
+        added = float(moved[tier_index(tier)] - moved[tier_index(runner_up)])
+        towards = tier if added > 0 else runner_up
+        feature = Feature(f"its embedding ({term.name}) is like that of {towards} requests", added)
+        before, needed = classification.explain(tier, runner_up)
+        kept = sorted(before, key=lambda f: -abs(f.contribution))[: SHOWN - 1]
+        if tier is not classification.tier:
+            needed = f'without "{feature.name}" it would be {classification.tier}'
+        return tuple(sorted((feature, *kept), key=lambda f: -abs(f.contribution))), needed
+
+    return replace(
+        classification,
+        tier=chosen,
+        confidence=probabilities[chosen],
+        probabilities=probabilities,
+        runner_up=max((t for t in TIERS if t is not chosen), key=probabilities.__getitem__),
+        embedding=Heard(USED, _three(logodds), term.head, classification.probabilities),
+        explain=explain,
+    )
+
+
+def without_embedding(classification: Classification, why: str) -> Classification:
+    """The plain classification, which says why the embedding was not heard."""
+    return replace(classification, embedding=Heard(why))
+
+
+def _three(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    return float(values[0]), float(values[1]), float(values[2])
