@@ -48,6 +48,8 @@ class LoggedLabel:
         explicit: Somebody said it, as against: it was concluded.
         view: What the second stage reads of the stored messages (`classifier.deep.read_part`); None where texts were
             not asked for, or none is stored (``store.prompts``).
+        embedding_logodds: What an embedding's head said of the request, or None where none was heard.
+        embedding_head: Which head (`classifier.embedding.EmbeddingTerm.head`), "" where none was heard.
     """
 
     decision_id: str
@@ -72,6 +74,8 @@ class LoggedLabel:
     explicit: bool
     view: PromptView | None = None
     first_said: tuple[float, float, float] | None = None
+    embedding_logodds: tuple[float, float, float] | None = None
+    embedding_head: str = ""
 
 
 class LabelSource(Protocol):

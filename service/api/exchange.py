@@ -271,5 +271,6 @@ def _features(decision: RouteDecision) -> dict[str, Any] | None:
     language = language_of(decision.view.ask[:LANGUAGE_CHARS]) or ""
     spoken = decision.classification
     if spoken is not None and spoken.artifact != decision.artifact:
-        spoken = replace(spoken, second=None)  # the record names the artifact that decided, these are another's
+        # The record names the artifact that decided, these are another's.
+        spoken = replace(spoken, second=None, embedding=None)
     return kept_features(decision.view, spoken, language)

@@ -10,10 +10,13 @@ The column ``features`` is one JSON object:
 ``carried``     true: features of the ask together with the one that it continues (the likelier reading)
 ``second``      the second stage's three log-odds, or null where it was not asked
 ``language``    two-letter code of the ask's language, "" where it is not clear
+``embedding``   the three log-odds of the artifact's embedding; left out where it was not heard
+``head``        which head said them (``classifier.embedding.EmbeddingTerm.head``); left out with them
 ==============  ========================================================================================
 
 Numbers of several bytes have the lowest first. Written out as JSON, a row would take a quarter of a request's time.
-Rows of older versions lack the last three and have lists of numbers; ``kept_row`` reads them too.
+Rows of older versions lack the last five and have lists of numbers; ``kept_row`` reads them too, so that a new key
+here takes no migration.
 The artifact is a column of its own.
 """
 
@@ -44,6 +47,8 @@ class KeptRow:
         carried: See the module.
         second: The second stage's log-odds, or None.
         language: Two-letter code, or "".
+        embedding: Log-odds of the embedding, or None.
+        head: Which head said them, or "".
     """
 
     schema: int
@@ -51,6 +56,8 @@ class KeptRow:
     carried: bool = False
     second: tuple[float, float, float] | None = None
     language: str = ""
+    embedding: tuple[float, float, float] | None = None
+    head: str = ""
 
 
 def kept_features(view: PromptView, spoken: Classification | None, language: str) -> dict[str, Any]:
@@ -63,6 +70,7 @@ def kept_features(view: PromptView, spoken: Classification | None, language: str
     """
     carried = spoken is not None and spoken.continues >= 0.5
     row = feature_row(carried_view(view) if carried else view)
+    heard = None if spoken is None else spoken.embedding
     return {
         "schema": SCHEMA,
         "structure": row.structure.round(6).tolist(),
@@ -71,6 +79,7 @@ def kept_features(view: PromptView, spoken: Classification | None, language: str
         "carried": carried,
         "second": [round(z, 4) for z in spoken.second] if spoken is not None and spoken.second is not None else None,
         "language": language,
+        **({"embedding": [round(z, 4) for z in heard.logodds], "head": heard.head} if heard and heard.logodds else {}),
     }
 
 
@@ -79,17 +88,21 @@ def kept_row(kept: Mapping[str, Any] | None) -> KeptRow | None:
     if not kept:
         return None
     try:
-        second = kept.get("second")
         row = FeatureRow(
             np.asarray(kept["structure"], dtype=np.float64),
             _numbers(kept["indices"], "<u4").astype(np.int64),
             _numbers(kept["values"], "<u2", _ONE).astype(np.float64),
         )
         schema = int(kept["schema"])
-        odds = None if second is None else (float(second[0]), float(second[1]), float(second[2]))
+        odds, heard = _three(kept.get("second")), _three(kept.get("embedding"))
     except (KeyError, TypeError, ValueError, IndexError):  # binascii's error is a ValueError
         return None
-    return KeptRow(schema, row, bool(kept.get("carried")), odds, str(kept.get("language") or ""))
+    language, head = str(kept.get("language") or ""), str(kept.get("head") or "")
+    return KeptRow(schema, row, bool(kept.get("carried")), odds, language, heard, head if heard is not None else "")
+
+
+def _three(kept: Any) -> tuple[float, float, float] | None:
+    return None if kept is None else (float(kept[0]), float(kept[1]), float(kept[2]))
 
 
 def _packed(numbers: NDArray[Any]) -> str:
