@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -32,3 +33,38 @@ def leaning(folder: Path, tier: Tier, **metadata: Any) -> Path:
     described |= {"name": f"leaning-{tier}", "files": {WEIGHTS: sha256_of(folder / WEIGHTS)}, **metadata}
     (folder / METADATA).write_text(json.dumps(described), encoding="utf-8")
     return folder
+
+
+OLDER_STRUCTURE, OLDER_COLUMNS = 5, 64
+
+
+def older_artifact(folder: Path, name: str = "tuned", *, seed: int = 0, ancestors: int = 0) -> str:
+    """An artifact of feature schema 0, with other sizes than today's.
+
+    Args:
+        folder: Where it goes.
+        name: Its name.
+        seed: Of its weights.
+        ancestors: How many versions it comes from.
+
+    Returns:
+        Its id.
+    """
+    random = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    arrays: dict[str, Any] = {
+        "structure_weights": random.normal(size=(OLDER_STRUCTURE, 3)),
+        "hashed_weights": random.normal(size=(OLDER_COLUMNS, 3)),
+        "bias": random.normal(size=3), "mean": np.zeros(OLDER_STRUCTURE), "scale": np.ones(OLDER_STRUCTURE),
+        "slope": np.full(3, 0.8),
+        "offset": np.array([0.2, -0.1, -0.1]), "stack": np.array([0.6, 0.4, 0.1, 0.0, -0.1]),
+        "stack_structure": random.normal(size=(OLDER_STRUCTURE, 3)) * 0.1,
+    }  # fmt: skip
+    np.savez(folder / WEIGHTS, **arrays)
+    metadata: dict[str, Any] = {
+        "name": name, "feature_schema": 0, "files": {WEIGHTS: sha256_of(folder / WEIGHTS)},
+        "lineage": {"ancestors": ["a"] * ancestors},
+    }  # fmt: skip
+    (folder / METADATA).write_text(json.dumps(metadata), encoding="utf-8")
+    digest = hashlib.sha256(metadata["files"][WEIGHTS].encode()).hexdigest()
+    return f"{name}-{digest[:8]}"

@@ -138,6 +138,8 @@ class Writer:
                 f"{self.found.labels.size} usable labels are too few to learn from ({LEAST_LABELS} at least, from "
                 f"{2 * FOLDS} conversations): it decides as its parent does"
             )
+        use = "tune calibration and join" if tuned is not None else "cannot be learnt from without newer ones"
+        notes += [f"{n} labels {use}: {how}" for how, n in sorted(self.found.counts.older.items())]
         notes += [f"{n} labels are not usable: {why}" for why, n in sorted(self.found.counts.unusable.items())]
         if self.found.counts.sampled_out:
             notes.append(f"{self.found.counts.sampled_out} labels beyond {self.found.labels.size} were sampled out")

@@ -25,6 +25,7 @@ from training.offsets import (
     words_from,
     words_of,
 )
+from training.older_schema import OlderRows
 from training.split import grouped
 
 Floats = NDArray[np.float64]
@@ -68,6 +69,7 @@ class Plan:
         name: Name of the artifact.
         anchors: Base rows that hold the correction back.
         strengths: Strengths to try.
+        versions: Folder of versions, where scorers of older feature schemas lie; None: there are none.
     """
 
     champion: Path
@@ -80,6 +82,7 @@ class Plan:
     name: str = "tuned"
     anchors: int = MOST_ANCHORS
     strengths: tuple[Strength, ...] = STRENGTHS
+    versions: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,8 @@ class Fit:
         label_weights: (n,).
         fold: (n + b,).
         used: Rows that fit (all labels, some base rows).
+        older: Labels of older schemas: they tune calibration and join.
+        older_fold: Their folds.
     """
 
     plan: Plan
@@ -128,6 +133,8 @@ class Fit:
     label_weights: Floats
     fold: NDArray[np.intp]
     used: NDArray[np.intp]
+    older: OlderRows
+    older_fold: NDArray[np.intp]
 
     @classmethod
     def of(cls, plan: Plan, start: Artifact, anchors: Anchors, found: Gathered) -> Fit:
@@ -143,12 +150,13 @@ class Fit:
             known[:, None], anchors.first * start.calibration.slope + start.calibration.offset, inside.first
         )
         outside = words_from(start, first, scaled_of(start, anchors.structure), anchors.second)
+        fold = grouped([str(c) for c in found.clusters], FOLDS)
         picked = np.sort(np.random.default_rng(plan.seed).permutation(b)[: plan.anchors]) + n
         return cls(
             plan, directions, n, coordinates, _both(labelled, inside), _both(labelled, outside),
             np.concatenate([targets(labelled.served(), found), anchors.soft]), found.weights,
-            np.concatenate([grouped([str(c) for c in found.clusters], FOLDS), anchors.fold]),
-            np.concatenate([np.arange(n), picked]),
+            np.concatenate([fold, anchors.fold]), np.concatenate([np.arange(n), picked]),
+            found.older, found.older.folds(fold, FOLDS),
         )  # fmt: skip
 
     def weights(self, anchor: float) -> Floats:
@@ -170,9 +178,9 @@ class Fit:
         strength = self.plan.strengths[chosen]
         held_out = np.zeros((self.n, 3))
         for k in range(FOLDS):
-            use, test = np.flatnonzero(self.fold != k), np.flatnonzero(self.fold[: self.n] == k)
-            held_out[test] = self._retuned(out, use).apply(self.outside.take(test), out[test]).served()
-        retuned = self._retuned(out, np.arange(self.target.shape[0]))
+            test = np.flatnonzero(self.fold[: self.n] == k)
+            held_out[test] = self._retuned(out, k).apply(self.outside.take(test), out[test]).served()
+        retuned = self._retuned(out, None)
         final = self.correction(strength, None)
         return Tuned(strength, self.directions.weights(final), retuned, out, held_out, self._base(out))
 
@@ -231,18 +239,34 @@ class Fit:
             found[f"accuracy{name}"] = float((p.argmax(axis=1) == target.argmax(axis=1)).mean())
         return found
 
-    def _retuned(self, moved: Floats, rows: NDArray[np.intp]) -> Retuned:
-        """Calibration and join on held-out rows; base rows stand for what the champion says of them."""
-        rows = rows[np.isin(rows, self.used)]
+    def _retuned(self, moved: Floats, left_out: int | None) -> Retuned:
+        """Calibration and join on held-out rows; base rows stand for what the champion says of them.
+
+        Labels of older schemas bring the word of their own scorer. A correction is not known for them: they get that of
+        today's labels on average, so that its general part is not learnt twice.
+
+        Args:
+            moved: (n + b, 3) corrections fitted without the row's fold.
+            left_out: This fold takes no part; None: all do.
+        """
+        rows = self.used[self.fold[self.used] != left_out] if left_out is not None else self.used
+        older = self.older.take(np.flatnonzero(self.older_fold != left_out)) if left_out is not None else self.older
         target = self.target[rows].copy()
         based = rows >= self.n
         target[based] = self.outside.take(rows[based]).served()
-        labelled = float(self.label_weights.sum())
+        labelled = float(self.label_weights.sum() + self.older.weights.sum())
         weights = self.weights(labelled / (LABELS_IN_TUNING * max(1, int(based.sum()))))[rows]
-        return retune(self.outside.take(rows), moved[rows], target, weights)
+        own = rows[~based]
+        usual = np.average(moved[own], axis=0, weights=self.label_weights[own]) if own.size else np.zeros(3)
+        return retune(
+            _both(self.outside.take(rows), older.words(self.outside.share)),
+            np.concatenate([moved[rows], np.tile(usual, (older.labels.size, 1))]),
+            np.concatenate([target, targets(older.as_served(), older)]),
+            np.concatenate([weights, older.weights]),
+        )
 
 
-def targets(champion: Floats, found: Gathered) -> Floats:
+def targets(champion: Floats, found: Gathered | OlderRows) -> Floats:
     """(n, 3) what each label asks for.
 
     Where nobody confirms, only the champion's errors were picked out, and its silent successes are missing: such a
@@ -250,7 +274,7 @@ def targets(champion: Floats, found: Gathered) -> Floats:
     ten corrections would turn the thousand requests beside them that were right.
 
     Args:
-        champion: (n, 3) the champion's probabilities.
+        champion: (n, 3) the probabilities of the champion, or of the scorer of their time.
         found: The labels.
     """
     said = np.eye(3)[found.labels]

@@ -10,9 +10,9 @@ import hashlib
 import heapq
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,13 @@ from classifier.features import HASHED_SIZE, SCHEMA
 from classifier.structure import STRUCTURE_NAMES
 from classifier.tiers import TIERS, tier_index
 from training.logged_labels import LoggedLabel
+from training.older_schema import OlderRows, OldScorers, OldWord
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 Floats = NDArray[np.float64]
+T = TypeVar("T")
 MOST = 6_000
 """Labels that a fit sees at most: some 70 MB. Beyond that a sample says the same as all of them."""
 
@@ -39,6 +41,7 @@ class Counts:
         used: Labels that shape the weights.
         sampled_out: Labels beyond `MOST`.
         unusable: Labels that cannot be used, by why.
+        older: Labels of older feature schemas that tune calibration and join, by the scorer that speaks for them.
         by_source: Number of usable labels by source.
         by_tier: The same by tier.
         by_caller: The same by caller.
@@ -51,6 +54,7 @@ class Counts:
     used: int = 0
     sampled_out: int = 0
     unusable: Counter[str] = field(default_factory=Counter)
+    older: Counter[str] = field(default_factory=Counter)
     by_source: Counter[str] = field(default_factory=Counter)
     by_tier: Counter[str] = field(default_factory=Counter)
     by_caller: Counter[str] = field(default_factory=Counter)
@@ -65,6 +69,7 @@ class Counts:
             "used": self.used,
             "sampled_out": self.sampled_out,
             "unusable": dict(sorted(self.unusable.items())),
+            "older": dict(sorted(self.older.items())),
             "by_source": dict(sorted(self.by_source.items())),
             "weight_by_source": {name: round(w, 3) for name, w in sorted(self.weights.items())},
             "by_tier": {t.value: self.by_tier[t.value] for t in TIERS},
@@ -88,6 +93,7 @@ class Gathered:
         clusters: (n,) numbers; rows with one number are one conversation of one caller, or the same request again.
         said_s: (n,) when it was said, Unix seconds.
         counts: What was met on the way.
+        older: Labels of older schemas, through the scorers of their time.
     """
 
     structure: Floats
@@ -99,43 +105,72 @@ class Gathered:
     clusters: NDArray[np.intp]
     said_s: Floats
     counts: Counts
+    older: OlderRows
 
 
-def gather(labels: Iterable[LoggedLabel], *, after_s: float | None = None, seed: int = 0, most: int = MOST) -> Gathered:
+@dataclass(slots=True)
+class _Sample(Generic[T]):
+    """At most `most` rows of a stream."""
+
+    seed: int
+    most: int
+    kept: list[tuple[float, int, LoggedLabel, T]] = field(default_factory=list)
+
+    def add(self, number: int, one: LoggedLabel, beside: T) -> bool:
+        """Take a row in, or leave one out: False."""
+        entry = (_priority(one, self.seed), -number, one, beside)
+        if len(self.kept) < self.most:
+            heapq.heappush(self.kept, entry)
+            return True
+        heapq.heappushpop(self.kept, entry)
+        return False
+
+    def rows(self) -> list[tuple[LoggedLabel, T]]:
+        """In the order of the stream."""
+        return [(one, beside) for _, _, one, beside in sorted(self.kept, key=lambda entry: -entry[1])]
+
+
+def gather(
+    labels: Iterable[LoggedLabel], *, after_s: float | None = None, seed: int = 0, most: int = MOST,
+    scorers: OldScorers | None = None,
+) -> Gathered:  # fmt: skip
     """Read all labels, keep at most `most`.
 
     Args:
         labels: From the log; read once, one after the other.
         after_s: Only what was said later than this; None: all.
         seed: Of the sample.
-        most: Rows that are kept.
+        most: Rows that are kept, of today's schema and of older ones.
+        scorers: Speak for rows of older schemas; None: only what was said then does.
 
     Returns:
         The rows in the order of the log.
     """
     counts, digest = Counts(), hashlib.sha256()
-    kept: list[tuple[float, int, LoggedLabel]] = []
+    scorers = scorers or OldScorers(None)
+    kept, older = _Sample[None](seed, most), _Sample[OldWord](seed, most)
     for number, one in enumerate(labels):
         if after_s is not None and one.labelled_s <= after_s:
             continue
         counts.read += 1
-        if why := unusable(one):
+        why, word = unusable(one), scorers.word(one)
+        if why and word is None:
             counts.unusable[why] += 1
             continue
-        _count(counts, one)
+        counts.until_s = max(counts.until_s, float(one.labelled_s))
         digest.update(f"{one.decision_id} {one.tier.value} {one.source} {one.weight:.6f}\n".encode())
-        entry = (_priority(one, seed), -number, one)
-        if len(kept) < most:
-            heapq.heappush(kept, entry)
-        else:
-            heapq.heappushpop(kept, entry)
-            counts.sampled_out += 1
-    counts.used, counts.sha256 = len(kept), digest.hexdigest()
-    return arrays_of([one for _, _, one in sorted(kept, key=lambda entry: -entry[1])], counts)
+        if word is not None:
+            counts.older[f"feature schema {one.feature_schema}, {word.through}"] += 1
+            older.add(number, one, word)
+            continue
+        _count(counts, one)
+        counts.sampled_out += not kept.add(number, one, None)
+    counts.used, counts.sha256 = len(kept.kept), digest.hexdigest()
+    return arrays_of([one for one, _ in kept.rows()], counts, older.rows())
 
 
 def unusable(label: LoggedLabel) -> str:
-    """Why a label cannot be used, "" if it can. No older scorer is part of this version: schema 1 is the first."""
+    """Why a label's features cannot be used, "" if they can."""
     if label.feature_schema != SCHEMA:
         return f"feature schema {label.feature_schema}, not {SCHEMA}"
     if label.structure.shape != (len(STRUCTURE_NAMES),) or label.indices.shape != label.values.shape:
@@ -152,7 +187,6 @@ def _count(counts: Counts, one: LoggedLabel) -> None:
     counts.by_tier[one.tier.value] += 1
     counts.by_caller[one.labelled_by] += 1
     counts.weights[one.source] += one.weight
-    counts.until_s = max(counts.until_s, float(one.labelled_s))
 
 
 def _priority(one: LoggedLabel, seed: int) -> float:
@@ -162,7 +196,7 @@ def _priority(one: LoggedLabel, seed: int) -> float:
     return math.log(u) / one.weight
 
 
-def arrays_of(rows: list[LoggedLabel], counts: Counts) -> Gathered:
+def arrays_of(rows: list[LoggedLabel], counts: Counts, older: Sequence[tuple[LoggedLabel, OldWord]] = ()) -> Gathered:
     """Labels as arrays."""
     from scipy.sparse import csr_matrix
 
@@ -180,6 +214,7 @@ def arrays_of(rows: list[LoggedLabel], counts: Counts) -> Gathered:
         clusters_of(rows),
         np.array([r.labelled_s for r in rows]),
         counts,
+        OlderRows.of(older, rows),
     )
 
 

@@ -17,6 +17,7 @@ from training.challenger import LEAST_LABELS, Retrained, Writer
 from training.correction import FOLDS, Fit, Plan, Say, Step
 from training.gather import Gathered, gather
 from training.logged_labels import LoggedLabel
+from training.older_schema import OldScorers
 
 __all__ = ["Plan", "Retrained", "run"]
 
@@ -42,7 +43,8 @@ def run(
     champion = load_artifact(plan.champion)
     start = load_artifact(plan.root) if plan.full and plan.root is not None else champion
     seen_until = float(champion.metadata.get("lineage", {}).get("labels", {}).get("until_s", 0.0))
-    found = gather(labels, after_s=None if plan.full else seen_until or None, seed=plan.seed)
+    after_s, scorers = None if plan.full else seen_until or None, OldScorers(plan.versions)
+    found = gather(labels, after_s=after_s, seed=plan.seed, scorers=scorers)
     say(f"{found.counts.read} labels read, {found.counts.used} used" + _unusable_text(found))
     anchors = load_anchors(start, plan.data, plan.cache, FOLDS)
     near = near_base(found.hashed, found.labels, anchors.hashed, anchors.soft.argmax(axis=1))

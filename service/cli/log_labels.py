@@ -51,6 +51,8 @@ def _shown(found: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"  {one['day']}  {_plain(one['caller'])}: {one['weight']:g}" for one in found["capped"])
     if found["left_out_by_cap"]:
         yield f"{found['left_out_by_cap']} conclusions left out, what was said on that day took the whole cap"
+    for how, number in found["older"].items():
+        yield f"{number} tune calibration and join: {how}"
     for why, number in found["unusable"].items():
         yield f"{number} cannot be used: {why}"
     if found["no_tier"]:

@@ -94,13 +94,15 @@ def _retrain(
     folder = out or versions.folder / f".training.{os.getpid()}"
     plan = Plan(
         versions.champion(), folder, versions.configured, full, options["data"], versions.folder / "cache",
-        options["seed"], options["name"] or "tuned",
+        options["seed"], options["name"] or "tuned", versions=versions.folder,
     )  # fmt: skip
     with labels(config, store) as found, parallel_config(n_jobs=jobs), steps() as step:
         result = run(plan, found, say=lambda line: click.echo(line, err=True), step=step)
     path = result.path if out is not None else _placed(versions, result)
+    from training.older_schema import keep
     from training.promotion import TRAINED
 
+    keep(plan.champion, versions.folder)
     versions.record(TRAINED, result.id, now=datetime.now(UTC), path=str(path.resolve()), parent=result.report["parent"])
     for line in shown(result):
         click.echo(line)

@@ -7,7 +7,7 @@ alike beyond it, those that somebody said before those that were concluded, so t
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -67,6 +67,7 @@ class _Counts:
     tiers: Counter[str] = field(default_factory=Counter)
     other: Counter[str] = field(default_factory=Counter)
     unusable: Counter[str] = field(default_factory=Counter)
+    older: Counter[str] = field(default_factory=Counter)
     conflicting: list[str] = field(default_factory=list)
     agreement: Agreement = field(default_factory=Agreement)
 
@@ -78,9 +79,17 @@ class Labels:
         store: An open store.
         weight_of: Of implicit sources, 0 for one that is off (``learning.implicit``).
         most_per_caller_day: ``learning.most_weight_per_caller_day``.
+        older: Which scorer, in words, speaks for a label of an older feature schema; None: none does.
     """
 
-    def __init__(self, store: DecisionStore, weight_of: WeightOf, most_per_caller_day: float) -> None:
+    def __init__(
+        self,
+        store: DecisionStore,
+        weight_of: WeightOf,
+        most_per_caller_day: float,
+        older: Callable[[LoggedLabel], str | None] = lambda _: None,
+    ) -> None:
+        self._older = older
         self._store = store
         self._weight_of = weight_of
         self._most = most_per_caller_day
@@ -115,7 +124,8 @@ class Labels:
             `labels` (usable ones), `by_source` (number and weight), `by_caller`, `by_tier`; `conflicts` with the first
             decisions; `overruled`, `off`, `no_tier` (comments, "not solved" on the highest tier), `lost` (their
             decision died with its batch); `agreement` of conclusions with what was said (`agreement.Agreement`);
-            `unusable` by why; `capped` days with their weight before the cap.
+            `older` labels of older feature schemas by the scorer that speaks for them; `unusable` by why; `capped` days
+            with their weight before the cap.
         """
         days = self._days(since_s)
         counts = _Counts()
@@ -134,6 +144,7 @@ class Labels:
             "conflicting": counts.conflicting,
             **{name: counts.other[name] for name in ("overruled", "off", "no_tier", "lost", "left_out_by_cap")},
             "agreement": counts.agreement.public(),
+            "older": dict(counts.older),
             "unusable": dict(counts.unusable),
             "most_weight_per_caller_day": self._most,
             "capped": [
@@ -159,13 +170,19 @@ class Labels:
             counts.other["no_tier"] += 1
             return
         kept = kept_row(orjson.loads(row["features"])) if row["features"] else None
-        if kept is None or kept.schema != SCHEMA or row["tier"] not in set(Tier):
-            why = "no features" if kept is None else f"feature schema {kept.schema}"
-            counts.unusable["no tier" if row["tier"] not in set(Tier) else why] += 1
+        if kept is None or row["tier"] not in set(Tier):
+            counts.unusable["no features" if row["tier"] in set(Tier) else "no tier"] += 1
             return
         factor = days[label.labelled_by, _day(label)].factor(label.explicit, self._most)
+        how = self._older(_logged(row, kept, label, label.weight * factor)) if kept.schema != SCHEMA else ""
+        if how is None:
+            counts.unusable[f"feature schema {kept.schema}"] += 1
+            return
         if not factor:
             counts.other["left_out_by_cap"] += 1
+            return
+        if how:
+            counts.older[f"feature schema {kept.schema}, {how}"] += 1
             return
         counts.sources[label.source] += 1
         counts.weights[label.source] += label.weight * factor  # type: ignore[assignment]  # a Counter of floats
@@ -234,7 +251,17 @@ def _logged(row: Mapping[str, Any], kept: KeptRow, label: Label, weight: float) 
         weight=weight,
         explicit=label.explicit,
         view=_view(row.get("messages")),
+        first_said=_first_said(decision),
     )
+
+
+def _first_said(decision: Mapping[str, Any]) -> tuple[float, float, float] | None:
+    """Probabilities of the first stage where it spoke alone."""
+    said = decision.get("probabilities")
+    if decision.get("stage") != 1 or not isinstance(said, dict):
+        return None
+    one, two, three = (float(said.get(str(tier)) or 0.0) for tier in Tier)
+    return one, two, three
 
 
 def _view(stored: str | None) -> PromptView | None:

@@ -16,6 +16,7 @@ from service.decisions.records import DecisionRecord, FeedbackRecord
 from service.decisions.rows import Batch
 from service.decisions.store import DecisionStore
 from tests.integration.decisions.conftest import NOW_S, DecisionFactory
+from training.logged_labels import LoggedLabel
 
 ASK = "Compare three ways to store the tide tables of our harbour"
 WEIGHTS = {"override": 0.7, "re_ask": 0.15}
@@ -191,3 +192,29 @@ def test_conclusions_are_shown_beside_what_was_said(store: DecisionStore, decisi
     assert set(found) == {"re_ask"}
     assert (found["re_ask"]["decisions"], found["re_ask"]["agree"]) == (4, 3)
     assert found["re_ask"]["interval"][0] < 0.75 < found["re_ask"]["interval"][1]
+
+
+def test_labels_of_an_older_schema_are_counted_by_the_scorer_that_speaks_for_them(
+    store: DecisionStore, decision: DecisionFactory
+) -> None:
+    """What the first stage said then comes with them where it spoke alone; without any word they cannot be used."""
+    said_then = {"lightweight": 0.2, "coding": 0.3, "reasoning": 0.5}
+    old = {"schema": 0, "structure": [1.0], "indices": [1], "values": [1.0]}
+    alone = decision(features=old, decision={"stage": 1, "probabilities": said_then})
+    both = decision(features=old, decision={"stage": 2, "probabilities": said_then})
+    store.write(Batch.of([alone, both]))
+    for one in (alone, both):
+        store.add_feedback(said(one))
+
+    def older(label: LoggedLabel) -> str | None:
+        return "as it was said then" if label.first_said else None
+
+    labels = Labels(store, lambda _: 0.0, 200, older)
+    summary = labels.summary()
+
+    assert {label.decision_id: label.first_said for label in labels.labels()} == {
+        alone.id: (0.2, 0.3, 0.5),
+        both.id: None,
+    }
+    assert summary["older"] == {"feature schema 0, as it was said then": 1}
+    assert (summary["labels"], summary["unusable"]) == (0, {"feature schema 0": 1})

@@ -16,6 +16,7 @@ from service.decisions.records import ConversationRecord, FeedbackRecord
 from service.decisions.rows import Batch
 from service.decisions.shadowing import Disagreement, put_shadows
 from service.decisions.store import DecisionStore
+from tests.artifacts import OLDER_STRUCTURE, older_artifact
 from tests.integration.decisions.conftest import NOW_S, DecisionFactory
 
 
@@ -68,6 +69,26 @@ def test_labels_follow_the_configuration(filled: DecisionStore, store_url: str, 
 
     assert [(day["caller"], day["weight"]) for day in found["capped"]] == [("anna", 2.0)]
     assert found["off"] == 1
+
+
+def test_labels_of_an_older_schema_are_shown_with_the_version_that_speaks_for_them(
+    filled: DecisionStore, decision: DecisionFactory, store_url: str, tmp_path: Path
+) -> None:
+    """Its artifact lies among the versions; a row that no scorer reads is said to be unusable."""
+    name = older_artifact(tmp_path / "autotier-versions" / "older")
+    fits = {"schema": 0, "structure": [0.5] * OLDER_STRUCTURE, "indices": [1, 9], "values": [0.6, 0.8]}
+    made = [decision(features=fits, artifact=name), decision(features={**fits, "structure": [1.0]})]
+    filled.write(Batch.of(made))
+    for one in made:
+        filled.add_feedback(FeedbackRecord(one.id, one.caller, one.created_s, correct_tier="coding"))
+    file = tmp_path / "own.yaml"
+    file.write_text(Path("configs/two-macs.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+
+    text = run(store_url, "labels", "-c", str(file)).output
+
+    assert "3 labels for training" in text
+    assert f"1 tune calibration and join: feature schema 0, through {name}" in text
+    assert "1 cannot be used: feature schema 0" in text
 
 
 def test_deleting_says_how_much(filled: DecisionStore, store_url: str) -> None:

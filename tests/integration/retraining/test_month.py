@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from classifier.artifact import load_artifact
-from classifier.tiers import tier_index
+from classifier.tiers import Tier, tier_index
 from training import retrain
 from training.correction import Plan
 from training.gate import judge
@@ -82,3 +83,27 @@ def test_the_same_labels_and_seed_give_the_same_bytes(place: World, tmp_path: Pa
     ]
 
     assert ids[0] == ids[1]
+
+
+def test_labels_of_an_older_schema_tune_calibration_through_what_was_said_then(place: World, tmp_path: Path) -> None:
+    """They shape no weights, move the calibration towards what they say, and are named; so are those without a word."""
+    said = corrections(place, kind="honest", seed=3, requests=1_500)
+    older = [
+        replace(
+            said[n % len(said)], decision_id=f"dec_{n:031x}e", conversation=f"before-{n}", feature_schema=0,
+            structure=np.zeros(2), tier=Tier.REASONING, first_said=(0.5, 0.3, 0.2) if n else None,
+        )
+        for n in range(200)
+    ]  # fmt: skip
+
+    plain, moved = (
+        retrain.run(Plan(place.champion, tmp_path / n, data=place.data, cache=place.data / "cache"), rows)
+        for n, rows in (("plain", said), ("moved", said + older))
+    )
+
+    assert moved.report["labels"]["older"] == {"feature schema 0, as it was said then": 199}
+    assert moved.report["labels"]["unusable"] == {"feature schema 0, not 1": 1}
+    assert any(note.startswith("199 labels tune calibration and join") for note in moved.notes)
+    one, two = (load_artifact(made.path) for made in (plain, moved))
+    assert np.array_equal(one.first.hashed_weights, two.first.hashed_weights)
+    assert two.calibration.offset[2] > one.calibration.offset[2] + 0.01
