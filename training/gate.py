@@ -23,6 +23,7 @@ from classifier.prompt import PromptView, view_of
 from classifier.record import LabelledRequest
 from classifier.tiers import TIERS, tier_index
 from training.dataset import load_frozen
+from training.embedding_words import VectorsOf, as_served
 from training.held_out import HeldOut
 from training.honesty import informative, mean_interval, poisoned
 from training.metrics import ece
@@ -103,6 +104,7 @@ def judge(
     stages: int | None = None,
     seed: int = 0,
     whole: bool = True,
+    vectors: VectorsOf | None = None,
     say: Say = lambda _: None,
 ) -> Judgement:
     """Hold a challenger against the champion.
@@ -114,6 +116,7 @@ def judge(
         stages: As in `classifier.load`.
         seed: Of bootstraps and permutations.
         whole: Ask everything; False: leave the frozen part out where the labels refuse already.
+        vectors: Gives vectors for artifacts with an embedding; None: nobody is asked, and such a challenger is refused.
         say: Called with one line per check.
 
     Returns:
@@ -130,13 +133,15 @@ def judge(
     if not whole and not all(check.ok for check in checks):
         return Judgement(old.artifact.id, new.artifact.id, tuple(checks))
     frozen = load_frozen(data)
-    before, after = predictions(old, frozen), predictions(new, frozen)
+    views = [view_of(row.request) for row in frozen]
+    (before, unheard), (after, unjudged) = (as_served(model, views, vectors) for model in (old, new))
+    checks += embeddings(new, unjudged, unheard)
     if not np.isfinite(after).all() or np.abs(after.sum(axis=1) - 1).max() > 1e-6:
         raise ArtifactError(f"{challenger}: its predictions are no probabilities")
     checks += not_worse(before, after, frozen, old.artifact.matrices["default"], seed)
     if held is None or held.labels.size < LEAST_LABELS:
         checks.append(better_somewhere(before, after, frozen, seed))
-    checks.append(latency(new, old, [view_of(r.request) for r in frozen[:TIMED]]))
+    checks.append(latency(new, old, views[:TIMED]))
     for check in checks:
         say(f"{'passes' if check.ok else 'FAILS '}  {check.name}: {check.said}")
     return Judgement(old.artifact.id, new.artifact.id, tuple(checks))
@@ -238,9 +243,23 @@ def others(held: HeldOut, seed: int) -> list[Check]:
     return [Check("other callers", ok, said, {"interval": _rounded(found)})]
 
 
-def predictions(model: Classifier, rows: Sequence[LabelledRequest]) -> Floats:
-    """(n, 3) probabilities as served."""
-    return np.array([model.view_probabilities(view_of(r.request)) for r in rows]).reshape(len(rows), 3)
+def embeddings(new: Classifier, unjudged: str, unheard: str) -> list[Check]:
+    """A challenger is judged with its embedding, else it is not judged as it would serve.
+
+    Args:
+        new: The challenger.
+        unjudged: Why its embedding was not heard, "" if it was.
+        unheard: The same of the champion's.
+    """
+    found, term = [], new.artifact.embedding
+    if term is not None:
+        said = f"not judged with {term.name}: {unjudged}; ask where its host answers, or train without --embedding"
+        median, most = new.artifact.metadata["embedding"].get("latency_ms", (0.0, 0.0))
+        calls = f"judged with {term.name}, {median:g} ms a call (95th percentile {most:g})"
+        found.append(Check("embedding", not unjudged, said if unjudged else calls, {"latency_ms": [median, most]}))
+    if unheard:
+        found.append(Check("the champion's embedding", True, f"judged without it: {unheard}", {}))
+    return found
 
 
 def _right(p: Floats, true: NDArray[np.intp]) -> Floats:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.features import HASHED_SIZE, SCHEMA
+from classifier.prompt import PromptView
 from classifier.structure import STRUCTURE_NAMES
 from classifier.tiers import TIERS, tier_index
 from training.logged_labels import LoggedLabel
@@ -94,6 +95,9 @@ class Gathered:
         said_s: (n,) when it was said, Unix seconds.
         counts: What was met on the way.
         older: Labels of older schemas, through the scorers of their time.
+        views: (n,) what the second stage and an embedding read of the stored text, None where there is none.
+        heard: (n, 3) log-odds of an embedding's head that spoke at the time; rows of NaN where none did.
+        heads: (n,) which head that was, "" where none spoke.
     """
 
     structure: Floats
@@ -106,6 +110,9 @@ class Gathered:
     said_s: Floats
     counts: Counts
     older: OlderRows
+    views: tuple[PromptView | None, ...]
+    heard: Floats
+    heads: NDArray[Any]
 
 
 @dataclass(slots=True)
@@ -215,6 +222,9 @@ def arrays_of(rows: list[LoggedLabel], counts: Counts, older: Sequence[tuple[Log
         np.array([r.labelled_s for r in rows]),
         counts,
         OlderRows.of(older, rows),
+        tuple(r.view for r in rows),
+        np.array([r.embedding_logodds or nothing for r in rows]).reshape(len(rows), 3),
+        np.array([r.embedding_head for r in rows], dtype=str),
     )
 
 

@@ -1,0 +1,159 @@
+"""Does an embedding earn its place? The challenger with it, beside the challenger without it, on the same requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.artifact import Artifact
+from classifier.embedding import EmbeddingTerm
+from classifier.model import load
+from classifier.prompt import view_of
+from classifier.record import LabelledRequest
+from training.embedding_vectors import BATCH
+from training.embedding_words import plain_of
+from training.gate import LEAST_LABELS, Check, better_somewhere, not_worse
+from training.held_out import HeldOut
+from training.honesty import mean_interval
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How it is judged.
+
+    Attributes:
+        deadline_ms: How long a request will wait for a vector.
+        timed: Milliseconds that the host took for each of some texts, asked one by one.
+        stages: As in `classifier.load`.
+        seed: Of bootstraps.
+    """
+
+    deadline_ms: int
+    timed: Callable[[Sequence[str]], list[float]]
+    stages: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Earned:
+    """What came of the trial.
+
+    Attributes:
+        ok: It earns its place.
+        checks: What was asked, on the frozen part and on held-out labels.
+        asked: Share of the frozen requests that leave enough doubt for it to be asked.
+        latency_ms: Median and 95th percentile of a single call.
+        deadline_ms: How long a request waits.
+        name: The embedding's.
+    """
+
+    ok: bool
+    checks: tuple[Check, ...]
+    asked: float
+    latency_ms: tuple[float, float]
+    deadline_ms: int
+    name: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The checks for people."""
+        return [f"{'passes' if one.ok else 'FAILS '}  with {self.name}, {one.name}: {one.said}" for one in self.checks]
+
+    @property
+    def said(self) -> str:
+        """One sentence for people."""
+        calls = (
+            f"it would be asked for {self.asked:.0%} of requests, {self.latency_ms[0]:.0f} ms a call "
+            f"(95th percentile {self.latency_ms[1]:.0f}, waited for {self.deadline_ms} at most)"
+        )
+        better = next(one.said for one in self.checks if one.name == "earns its place")
+        if self.ok:
+            return f"embedding {self.name} is in: {better}; {calls}"
+        against = "; ".join(f"{one.name}: {one.said}" for one in self.checks if not one.ok)
+        return f"embedding {self.name} does not earn its place, the challenger is plain: {against}; {calls}"
+
+    def report(self, described: dict[str, Any], with_text: int, labels: int) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            **described, "kept": self.ok, "asked_share": round(self.asked, 4), "said": self.said,
+            "labels_with_text": with_text, "labels_without_text": labels - with_text,
+            "checks": [{"name": c.name, "ok": c.ok, "said": c.said, "figures": c.figures} for c in self.checks],
+        }  # fmt: skip
+
+
+def earns(
+    challenger: Artifact, term: EmbeddingTerm, control: EmbeddingTerm, frozen: Sequence[LabelledRequest],
+    vectors: NDArray[np.float32], on_labels: Check | None, trial: Trial,
+) -> Earned:  # fmt: skip
+    """Hold a challenger with a term against itself without.
+
+    Args:
+        challenger: Without the term.
+        term: The term.
+        control: With joins fitted without its vectors: a new calibration alone is no merit of theirs.
+        frozen: Frozen requests.
+        vectors: (n, d) of them.
+        on_labels: What held-out labels say, from `label_gain`.
+        trial: Stages, seed, and how to time the host.
+    """
+    model = load(challenger.path, stages=trial.stages)
+    views = [view_of(row.request) for row in frozen]
+    plain = plain_of(model, views)
+    after = plain.with_term(term, vectors)
+    checks = not_worse(plain.probabilities, after, frozen, challenger.matrices["default"], trial.seed)
+    without = plain.with_term(control, vectors)
+    gains = [better_somewhere(before, after, frozen, trial.seed) for before in (plain.probabilities, without)]
+    better = all(one.ok for one in gains) or (on_labels is not None and on_labels.ok)
+    said = f"log loss on the frozen part {_gain(gains[0])}, by its vectors {_gain(gains[1])}"
+    said += "" if on_labels is None else f"; {on_labels.said}"
+    figures = {"frozen": gains[0].figures, "frozen_by_vectors": gains[1].figures}
+    figures |= {} if on_labels is None else {"labels": on_labels.figures}
+    checks.append(Check("earns its place", better, said, figures))
+    times = np.sort(trial.timed([term.text(view) for view in views[:BATCH]]))
+    latency = (float(np.median(times)), float(np.percentile(times, 95)))
+    asked = float(plain.asked.mean())
+    return Earned(
+        all(one.ok for one in checks), tuple(checks), asked,
+        (round(latency[0], 1), round(latency[1], 1)), trial.deadline_ms, term.name,
+    )  # fmt: skip
+
+
+def label_gain(
+    held: HeldOut, control: HeldOut, heard: HeldOut, rows: NDArray[np.intp], seed: int
+) -> Check | None:  # fmt: skip
+    """Log loss on held-out labels whose text is stored, with the embedding against without; None: too few.
+
+    Args:
+        held: Without.
+        control: By joins without vectors.
+        heard: With.
+        rows: Which labels have a text.
+        seed: Of the bootstrap.
+    """
+    if rows.size < LEAST_LABELS:
+        return None
+    after, at, labels = heard.challenger[rows], np.arange(rows.size), held.labels[rows]
+    figures: dict[str, Any] = {"labels": int(rows.size)}
+    shown, ok = [], True
+    for name, one in (("", held), ("by its vectors ", control)):
+        gain = np.log(np.maximum(after[at, labels], 1e-9)) - np.log(np.maximum(one.challenger[rows][at, labels], 1e-9))
+        found = mean_interval(gain, held.weights[rows], held.clusters[rows], seed)
+        if found is None:
+            return Check("labels", False, f"{rows.size} held-out labels of too few conversations", figures)
+        mean = -float(np.average(gain, weights=held.weights[rows]))
+        shown.append(f"{name}{mean:+.3f} ({-found[1]:+.3f}..{-found[0]:+.3f})")
+        ok = ok and found[0] > 0
+        figures |= {f"{name.replace(' ', '_')}log_loss_gain_interval": [round(found[0], 4), round(found[1], 4)]}
+    return Check("labels", ok, f"on {rows.size} held-out labels {', '.join(shown)}", figures)
+
+
+def _gain(check: Check) -> str:
+    found = check.figures["gain_interval"]
+    said = check.said.rsplit(" ", 1)[-1]
+    return said if found is None else f"{said} ({-found[1]:+.3f}..{-found[0]:+.3f})"
