@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import ValidationError
 
 from service.config.litellm_import import Note, convert
 from service.config.model import Configuration
 from service.config.problems import from_message, one_line
-from service.config.providers import in_house
+from service.config.providers import in_house, is_this_machine
 from service.config.references import PREFIX, check_environment, resolved
 from service.config.yaml_source import Document, KeyPath, Text, dotted, read
 from service.errors import ConfigurationError
@@ -33,6 +34,10 @@ class Loaded:
     configuration: Configuration
     notes: tuple[Note, ...]
     source: str
+
+
+_URLS = (("store", "url", "POSTGRES_URL"), ("state", "redis_url", "REDIS_URL"), ("cache", "redis_url", "REDIS_URL"))
+"""Keys whose URLs may hold a password, and the variable to put it in."""
 
 
 def load_configuration(path: str | Path, env: Mapping[str, str] = os.environ) -> Configuration:
@@ -96,9 +101,9 @@ def _beside(configuration: Configuration, path: Path) -> Configuration:
 
 
 def _check_secrets(document: Document) -> None:
-    """Refuses keys in clear; a file ends up in a backup, a commit or a screenshot.
+    """Refuses keys and passwords in clear; a file ends up in a backup, a commit or a screenshot.
 
-    A host in the house is let off: what stands there is a word that some local server wants to see.
+    The key of a host in the house is let off: what stands there is a word that some local server wants to see.
 
     Raises:
         ConfigurationError: With the reference to write instead.
@@ -121,6 +126,22 @@ def _check_secrets(document: Document) -> None:
 
     for section in ("hosts", "tiers", "callers"):
         walk(document.value.get(section), (section,))
+    for part, key, variable in _URLS:
+        found = document.value.get(part)
+        url = found.get(key) if isinstance(found, Mapping) else None
+        if isinstance(url, Text) and not url.startswith(PREFIX) and _holds_password(url):
+            fix = f"write {key}: {PREFIX}{variable} and export {variable}=... with the whole URL"
+            raise ConfigurationError(document.place((part, key)), f"{part}.{key}", "a password in clear", fix)
+
+
+def _holds_password(url: str) -> bool:
+    """Whether a URL of a store or a Redis has a password in it; a server on this machine is let off."""
+    try:
+        parts = urlsplit(url)
+        named = parse_qs(parts.query).keys() & {"password", "sslpassword"}
+        return (bool(parts.password) or bool(named)) and not is_this_machine(url)
+    except ValueError:
+        return False  # no URL at all: whoever opens it says so
 
 
 def _check_fields(configuration: Configuration, document: Document) -> None:

@@ -219,7 +219,7 @@ class Store(Strict):
 
     url: str = Field(
         default="sqlite:///autotier.sqlite3",
-        description="sqlite:///PATH, or postgresql://USER:PASSWORD@HOST/NAME for a fleet.",
+        description="sqlite:///PATH, or postgresql://USER:PASSWORD@HOST/NAME for a fleet, written as os.environ/NAME.",
     )
     prompts: Literal["full", "features", "none"] = Field(
         default="features",
@@ -233,7 +233,8 @@ class State(Strict):
 
     redis_url: RedisUrl | None = Field(
         default=None,
-        description="redis://[:PASSWORD@]HOST:6379/0, rediss:// with TLS, or unix:///PATH; null: each process alone.",
+        description="redis://HOST:6379/0, rediss:// with TLS, or unix:///PATH; with a password written as "
+        "os.environ/NAME; null: each process alone.",
     )
     prefix: Identifier = Field(
         default="autotier",
@@ -349,18 +350,24 @@ class Configuration(Strict):
         if verify is not None and verify.judge not in seen:
             known = ", ".join(sorted(seen)) or "none"
             raise ValueError(f"cache.verify.judge: no deployment is {verify.judge!r}; write one of: {known}")
-        self._check_judge(seen)
+        self._check_readers(seen)
         if len({e.name for e in self.experiments}) != len(self.experiments):
             raise ValueError("experiments: two experiments share a name; names are unique")
         if len({c.name for c in self.callers}) != len(self.callers):
             raise ValueError("callers: two callers share a name; names are unique")
         return self
 
-    def _check_judge(self, ids: set[str]) -> None:
-        """The classifier's judge reads any request, so it stands in the house."""
+    def _check_readers(self, ids: set[str]) -> None:
+        """The classifier's judge and its embeddings read any request, so they stand in the house, where there is one."""
+        at_home = {d.id for _, d in self.deployments() if self.is_local(d)}
+        for name, embedding in self.classifier.embeddings.items():
+            if at_home and not self.hosts[embedding.host].local:
+                outside = f"{embedding.host!r} is not local, and an embedding reads what must stay in the house"
+                known = ", ".join(host for host, one in self.hosts.items() if one.local) or "none is local"
+                raise ValueError(f"classifier.embeddings.{name}.host: {outside}; write one of: {known}")
         if self.classifier.judge is None:
             return
-        asked, at_home = self.classifier.judge.deployment, {d.id for _, d in self.deployments() if self.is_local(d)}
+        asked = self.classifier.judge.deployment
         if asked not in at_home:
             known = ", ".join(sorted(at_home)) or "none is local: write null"
             outside = f"{asked!r} is not local, and the judge reads what must stay in the house"

@@ -85,6 +85,15 @@ def in_house(address: str) -> bool:
     return ip.is_loopback or ip.is_private or ip.is_link_local or ip in _SHARED_SPACE
 
 
+def is_this_machine(address: str) -> bool:
+    """Whether an address is a loopback one or names no host (a socket's path), told by its form."""
+    name = (urlsplit(address).hostname or "localhost").lower().rstrip(".")
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
 def host_name(address: str) -> str:
     """A short name for an address: ``mini`` for http://mini.local:11434, ``host-192-168-1-20`` for an IP address."""
     name = (urlsplit(address).hostname or "host").lower()

@@ -117,6 +117,14 @@ def test_our_own_form_needs_no_notes() -> None:
         (_set("callers", [{"name": "a", "key": "secret-1"}]), "callers[0].key", "write os.environ/NAME"),
         (_set("callers", [{"name": "a", "key": "sha256:abc"}]), "callers[0].key", "sha256sum"),
         (_set("hosts.openai.key", "sk-in-clear"), "hosts.openai.key", "write os.environ/NAME"),
+        (
+            _set("store", {"url": "postgresql://u:hunter2@db/autotier"}),
+            "store.url",
+            "write url: os.environ/POSTGRES_URL",
+        ),
+        (_set("store", {"url": "postgresql://db/a?user=u&password=hunter2"}), "store.url", "os.environ/POSTGRES_URL"),
+        (_set("state", {"redis_url": "redis://:hunter2@mini.local:6379/0"}), "state.redis_url", "os.environ/REDIS_URL"),
+        (_set("cache", {"redis_url": "rediss://a:hunter2@mini/0"}), "cache.redis_url", "write redis_url: os.environ/"),
         (_set("policy.matrices", {"default": [[0, 1], [1, 0]]}), "policy.matrices.default", ""),
         (
             _set("classifier.judge", {"deployment": "reasoning-cloud"}),
@@ -137,6 +145,7 @@ def test_a_wrong_key_type_or_value_is_one_line_with_key_and_fix(
     assert said.startswith(f"{tmp_path / 'house.yaml'}")
     assert f": {key}" in said
     assert fix in said
+    assert "hunter2" not in said
     assert "\n" not in said
 
 
@@ -291,3 +300,24 @@ def test_a_damaged_file_is_a_configuration_or_one_line(tmp_path: Path, source: s
         outcomes.add(("loaded" if not said else "refused", said.count("\n")))
 
     assert outcomes == {("loaded", 0), ("refused", 0)}
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://mini.local:6379/0", "redis://:word@127.0.0.1:6379/0", "rediss://:word@localhost/0", "unix:///r.sock"],
+)
+def test_a_redis_without_a_password_or_on_this_machine_stands_in_the_file(tmp_path: Path, url: str) -> None:
+    """Nothing leaves the machine with such a password."""
+    found = seeded(tmp_path, _set("state", {"redis_url": url}))
+
+    assert found.state.redis_url is not None
+    assert found.state.redis_url.get_secret_value() == url
+
+
+def test_a_whole_url_with_its_password_comes_from_the_environment(tmp_path: Path) -> None:
+    """The reference stands for all of it."""
+    url = "postgresql://u:hunter2@db/autotier"
+
+    found = seeded(tmp_path, _set("store", {"url": "os.environ/POSTGRES_URL"}), {**ENV, "POSTGRES_URL": url})
+
+    assert found.store.url == url
