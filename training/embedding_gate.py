@@ -83,7 +83,7 @@ class Earned:
         return {
             **described, "kept": self.ok, "asked_share": round(self.asked, 4), "said": self.said,
             "labels_with_text": with_text, "labels_without_text": labels - with_text,
-            "checks": [{"name": c.name, "ok": c.ok, "said": c.said, "figures": c.figures} for c in self.checks],
+            "checks": [{"name": c.name, "ok": bool(c.ok), "said": c.said, "figures": c.figures} for c in self.checks],
         }  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def earns(
     latency = (float(np.median(times)), float(np.percentile(times, 95)))
     asked = float(plain.asked.mean())
     return Earned(
-        all(one.ok for one in checks), tuple(checks), asked,
+        all(bool(one.ok) for one in checks), tuple(checks), asked,
         (round(latency[0], 1), round(latency[1], 1)), trial.deadline_ms, term.name,
     )  # fmt: skip
 

@@ -89,7 +89,7 @@ class Judgement:
 
     def public(self) -> dict[str, Any]:
         """Ready for JSON."""
-        checks = [{"name": c.name, "ok": c.ok, "said": c.said, "figures": c.figures} for c in self.checks]
+        checks = [{"name": c.name, "ok": bool(c.ok), "said": c.said, "figures": c.figures} for c in self.checks]
         return {
             "champion": self.champion, "challenger": self.challenger, "ok": self.ok, "reason": self.reason,
             "checks": checks,

@@ -50,6 +50,7 @@ class LoggedLabel:
             not asked for, or none is stored (``store.prompts``).
         embedding_logodds: What an embedding's head said of the request, or None where none was heard.
         embedding_head: Which head (`classifier.embedding.EmbeddingTerm.head`), "" where none was heard.
+        private: The request had to stay in the house, so its text does too.
     """
 
     decision_id: str
@@ -76,6 +77,7 @@ class LoggedLabel:
     first_said: tuple[float, float, float] | None = None
     embedding_logodds: tuple[float, float, float] | None = None
     embedding_head: str = ""
+    private: bool = False
 
 
 class LabelSource(Protocol):

@@ -35,6 +35,7 @@ def command(
 
     A refusal names its reasons and exits with 1. A running service follows within two seconds.
     """
+    from service.cli.embedding import vectors_of
     from training.dataset import DatasetError
     from training.gate import judge
     from training.promotion import REFUSED, PromotionError
@@ -45,7 +46,7 @@ def command(
         folder = challenger or versions.newest_trained()
         judgement = judge(
             folder, versions.champion(), data=data, stages=stages or own.classifier.stages, seed=seed,
-            say=lambda line: click.echo(line, err=True),
+            vectors=vectors_of(config, versions.folder / "cache"), say=lambda line: click.echo(line, err=True),
         )  # fmt: skip
         found = judgement.public()
         if judgement.ok or force:

@@ -252,6 +252,9 @@ def _logged(row: Mapping[str, Any], kept: KeptRow, label: Label, weight: float) 
         explicit=label.explicit,
         view=_view(row.get("messages")),
         first_said=_first_said(decision),
+        embedding_logodds=kept.embedding,
+        embedding_head=kept.head,
+        private=bool(decision.get("private")),
     )
 
 
