@@ -19,6 +19,7 @@ from urllib.request import getproxies, proxy_bypass
 from service.config import Limits
 from service.upstream.health import Clock
 from service.upstream.host_status import HostStatus, StatusClient, StatusUnavailable
+from service.upstream.patience import within
 
 FRESH_CONNECTION_S = 1.0
 """A host that answered within the last second is not connected to again, so that steady traffic pays nothing."""
@@ -161,8 +162,7 @@ class Preflight:
             limit = self._limits.connect_ms / 1000
             started = self._clock()
             try:
-                async with asyncio.timeout(limit):
-                    await self._connect(endpoint, limit)
+                await within(limit, self._connect(endpoint, limit))
             except TimeoutError:
                 raise Unreachable(f"no connection within {self._limits.connect_ms} ms") from None
             except OSError as error:
@@ -178,8 +178,8 @@ class Preflight:
     async def _ask_status(self, endpoint: Endpoint) -> None:
         asked = self._clock()
         try:
-            async with asyncio.timeout(self._limits.host_status_ms / 1000):
-                status = await self._status.status(endpoint.base, endpoint.key, asked_s=asked)
+            asking = self._status.status(endpoint.base, endpoint.key, asked_s=asked)
+            status = await within(self._limits.host_status_ms / 1000, asking)
         except TimeoutError:
             raise Unreachable(f"connected, but no answer to /api/ps in {self._limits.host_status_ms} ms") from None
         except StatusUnavailable as error:
