@@ -41,6 +41,7 @@ from service.limits.state import DAY_S, SPEND, LimitState, ProcessState
 from service.metrics import Metrics
 from service.reloaded import difference
 from service.routing.conversation import ConversationKeys, ConversationStore
+from service.routing.embedding import EmbeddingAsker
 from service.routing.flow import Flow
 from service.routing.look import Looker, artifact_in_use, load_classifier
 from service.routing.matrix import matrices_of
@@ -101,6 +102,7 @@ class Assembled:
     cache: OpenCache
     experiments: Experiments
     learner: Learner
+    embedded: EmbeddingAsker | None = None
 
 
 class Service:
@@ -189,6 +191,8 @@ class Service:
         if now is not None:
             await now.experiments.close()
             await now.learner.close()
+            if now.embedded is not None:
+                await now.embedded.close()
             await now.parts.gateway.replies.close()
             await now.chain.close()
             await now.cache.close()
@@ -255,9 +259,10 @@ class Service:
         cache = _cache_of(configuration, kept.store, error, before)
         verifier = _verifier_of(configuration, cache, chain, self._lasting.overload.allowances.state, kept.recorder)
         judge = TierJudge.of(configuration, chain, kept.recorder, self._lasting.metrics)
+        embedded = EmbeddingAsker.of(configuration, champion, self._lasting.metrics, HostEmbedder)
         gateway = ChatGateway(
             configuration=configuration,
-            flow=Flow(configuration, looker, holds, time.time, recent, experiments, judge),
+            flow=Flow(configuration, looker, holds, time.time, recent, experiments, judge, embedded),
             chain=chain,
             recorder=kept.recorder,
             holds=holds,
@@ -274,8 +279,10 @@ class Service:
             verifier.start()
         await experiments.start()
         await learner.start()
+        if embedded is not None:
+            await embedded.start()
         parts = Parts(gateway, kept.recorder, shared)
-        return Assembled(configuration, parts, chain, looker, kept, cache, experiments, learner)
+        return Assembled(configuration, parts, chain, looker, kept, cache, experiments, learner, embedded)
 
     def _publish(self, after: Assembled) -> None:
         metrics = self._lasting.metrics
@@ -294,6 +301,8 @@ class Service:
         await gone.parts.users.gone()
         await gone.experiments.close()
         await gone.learner.close()
+        if gone.embedded is not None:
+            await gone.embedded.close()
         await gone.parts.gateway.replies.close()
         await gone.chain.close()
         if gone.cache is not staying.cache:

@@ -56,6 +56,12 @@ class Metrics:
             ("result",),
             registry=self.registry,
         )
+        self.embedding = Counter(
+            "autotier_embedding",
+            "Requests that were unsure enough for the artifact's embedding, by what came of it.",
+            ("result",),
+            registry=self.registry,
+        )
         self.limited = Counter(
             "autotier_limited", "Requests refused by a limit of ours.", ("caller", "limit"), registry=self.registry
         )
@@ -70,6 +76,10 @@ class Metrics:
         if child is None:
             child = self._children[counter, labels] = counter.labels(*labels)
         child.inc(amount)
+
+    def embedded(self, result: str) -> None:
+        """Counts a request by what came of the artifact's embedding."""
+        self.count(self.embedding, result)
 
     def watch(self, prefix: str, snapshot: Snapshot) -> None:
         """Shows the numbers of ``snapshot()`` as gauges named ``autotier_<prefix>_<key>``.

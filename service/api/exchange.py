@@ -130,6 +130,9 @@ class Exchange:
                 shown["x-autotier-confidence"] = f"{decision.confidence:.3f}"
             if decision.artifact is not None:
                 shown["x-autotier-artifact"] = decision.artifact
+            heard = decision.classification.embedding if decision.classification is not None else None
+            if heard is not None and heard.logodds is None:
+                shown["x-autotier-embedding"] = str(heard.result)
         if self.deployment_id is not None:
             shown["x-autotier-deployment"] = self.deployment_id
         if self.admission is not None:

@@ -358,7 +358,7 @@ class Configuration(Strict):
         return self
 
     def _check_readers(self, ids: set[str]) -> None:
-        """The classifier's judge and its embeddings read any request, so they stand in the house, where there is one."""
+        """The classifier's judge and embeddings read any request, so they stand in the house, where there is one."""
         at_home = {d.id for _, d in self.deployments() if self.is_local(d)}
         for name, embedding in self.classifier.embeddings.items():
             if at_home and not self.hosts[embedding.host].local:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from classifier import Classification, PromptView, Tier
+from classifier.model import Heard
 from service.config import Deployment
 from service.routing.assignment import Assignment
 
@@ -108,5 +109,15 @@ class RouteDecision:
             "tokens": self.tokens,
             "artifact": self.artifact,
             "stage": spoken.stage if spoken else None,
+            **({"embedding": _heard(spoken.embedding)} if spoken and spoken.embedding else {}),
             **({"before_judge": {str(t): p for t, p in before.probabilities.items()}} if before else {}),
         }
+
+
+def _heard(embedding: Heard) -> dict[str, Any]:
+    """What came of asking the artifact's embedding, and what the stages said before it where it was heard."""
+    before = embedding.before
+    return {
+        "result": str(embedding.result),
+        **({"before": {str(t): p for t, p in before.items()}} if before is not None else {}),
+    }

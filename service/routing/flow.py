@@ -25,6 +25,7 @@ from service.routing.conversation import (
     last_answer,
 )
 from service.routing.decision import Reason, Removed, RouteDecision
+from service.routing.embedding import Embedded
 from service.routing.fields import check_names
 from service.routing.judge import Judge
 from service.routing.look import Look, Looker
@@ -55,6 +56,7 @@ class Flow:
         recent: Where requests of the last seconds are kept; None: in this process.
         experiments: Deals requests to the arms of a running experiment; None: there are none.
         judge: Asks somebody else where the classifier is unsure; None: nobody is asked.
+        embedded: Asks for the vectors that the artifact was trained with; None: it was trained without.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Flow:
         recent: RecentStore | None = None,
         experiments: Assigner | None = None,
         judge: Judge | None = None,
+        embedded: Embedded | None = None,
     ) -> None:
         self._configuration = configuration
         self._looker = looker
@@ -75,6 +78,7 @@ class Flow:
         self._recent: RecentStore = recent or RecentRequests(configuration.policy.regeneration_s)
         self._experiments = experiments
         self._judge = judge
+        self._embedded = embedded
         self._extra_fields = frozenset(f for _, d in configuration.deployments() for f in d.extra_fields)
 
     async def decide(self, request: ChatRequest, *, dry_run: bool = False) -> RouteDecision:
@@ -89,6 +93,8 @@ class Flow:
         """
         check_names(request.body, self._extra_fields)
         look = await self._looker.look(request)
+        if self._embedded is not None:
+            look = await self._embedded.heard(request, look, self._looker.matrix_of(request))
         needs, at_least = await self._needs(request, look)
         hold, recomputed = await self._hold(request, look)
         now_s = self._now_s()
