@@ -42,7 +42,7 @@ class EventWriter:
     def __init__(self, envelope: Envelope) -> None:
         self._envelope = envelope
         self._form: TextForm | None = None
-        self._head = self._tail = b""
+        self._head = self._tail = self._between = b""
 
     def events(self, batch: Iterable[Chunk]) -> bytes:
         """The events of a batch; chunks without choices are left out."""
@@ -55,7 +55,9 @@ class EventWriter:
             if chunk.form is not self._form:
                 self._form = chunk.form
                 self._head, self._tail = _around(chunk.form, self._envelope)
-            written += (self._head, orjson.dumps(chunk.text), self._tail)
+                self._between = self._tail + self._head
+            text = orjson.dumps(chunk.text) if chunk.parts is None else self._between.join(chunk.parts)
+            written += (self._head, text, self._tail)
         return b"".join(written)
 
 

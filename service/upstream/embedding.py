@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.config import Configuration
 from service.config.cache import EmbeddingSettings
-from service.upstream.lean_session import Target, open_session, target
+from service.upstream.lean_session import Target, open_session, ssl_context, target
 
 _PATHS = {"ollama": "/api/embed", "openai": "/embeddings"}
 
@@ -97,7 +97,7 @@ class HostEmbedder:
 
     def _opened(self) -> tuple[ClientSession, Target]:
         if self._session is None or self._target is None:
-            self._session, self._target = open_session(), target(self._url, self._key)
+            self._session, self._target = open_session(ssl_context()), target(self._url, self._key)
         return self._session, self._target
 
     async def close(self) -> None:

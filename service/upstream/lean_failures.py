@@ -6,7 +6,10 @@ The texts for a prompt that is too long are those of OpenAI, Ollama (``llm/serve
 
 from __future__ import annotations
 
+import os
 import re
+import socket
+import ssl
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -43,6 +46,22 @@ _EPOCH_S = 1e9
 """A number above this is a point in time, not a span."""
 
 
+class Disconnected(ConnectionError):
+    """The host has closed the connection before the end of its answer.
+
+    Attributes:
+        unanswered: Nothing of an answer had come.
+    """
+
+    def __init__(self, words: str, *, unanswered: bool) -> None:
+        super().__init__(words)
+        self.unanswered = unanswered
+
+
+class NotHTTP(Exception):
+    """What came is no HTTP."""
+
+
 def from_status(status: int, headers: Mapping[str, str], body: bytes, *, key: str | None = None) -> UpstreamFailure:
     """The failure behind an answer that is no 200.
 
@@ -70,7 +89,7 @@ def from_status(status: int, headers: Mapping[str, str], body: bytes, *, key: st
 def from_connection(error: Exception, *, key: str | None = None) -> UpstreamFailure:
     """The failure behind a connection that broke or was not made before the headers came."""
     said = cleaned(f"{type(error).__name__}: {_words(error)}", key)
-    if isinstance(error, aiohttp.ClientResponseError) and not isinstance(error, aiohttp.ClientHttpProxyError):
+    if isinstance(error, NotHTTP | aiohttp.ClientResponseError) and not isinstance(error, aiohttp.ClientHttpProxyError):
         return UpstreamFailure(Outcome.GARBAGE, f"not HTTP: {said}")
     return UpstreamFailure(Outcome.CONNECT, said)
 
@@ -82,6 +101,10 @@ def _words(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         reason = error.os_error
         return reason.strerror if isinstance(reason.strerror, str) else type(reason).__name__
+    if isinstance(error, socket.gaierror):
+        return "the name cannot be resolved"
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError | aiohttp.ClientError) and error.errno:
+        return os.strerror(error.errno).lower()
     return str(error)
 
 

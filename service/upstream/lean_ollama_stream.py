@@ -12,46 +12,40 @@ import orjson
 
 from service.upstream.interface import Chunk, Usage
 from service.upstream.lean_failures import error_event, garbage
-from service.upstream.lean_lines import LineReader, parsed
+from service.upstream.lean_lines import RUN_BYTES, LineReader, parsed
 from service.upstream.lean_openai import new_call_id
-from service.upstream.text_chunk import TextChunk, TextForm, text_in
+from service.upstream.text_chunk import TextForm, run_of
 
-# A text chunk as Go writes it: {"model":"x","created_at":"TIME","message":{"role":"assistant","content":TEXT},
-# "done":false}. Only the time and the text change within an answer.
-_BEFORE = re.compile(rb'\{"model":"[^"\\]*","created_at":"')
-_TIME = re.compile(rb"[0-9TZ:.+-]+")
-_LONGEST_TIME = 100
-_BETWEEN = b'","message":{"role":"assistant","content":'
-_AFTER = b'},"done":false}'
+# A text chunk as Go writes it; only the time and the text change within an answer.
+_TEXT = (
+    rb'\{"model":"[^"\\]*","created_at":"[0-9TZ:.+-]{1,100}","message":\{"role":"assistant","content":'
+    rb'("[^"\\]*(?:\\.[^"\\]*)*")\},"done":false\}\n'
+)
+_ONE = re.compile(_TEXT)
+_SEVERAL = re.compile(rb"(?:%s)+" % _TEXT)
 _FORM = TextForm({"index": 0, "delta": {"content": ""}, "finish_reason": None}, None)
 
 
 class OllamaReader(LineReader):
     """Reads the lines of one answer. Complete is an answer with ``"done": true`` only."""
 
-    __slots__ = ("_before", "_calls", "_spoken")
+    __slots__ = ("_calls", "_spoken")
 
     def __init__(self) -> None:
         super().__init__()
         self._calls = 0
         self._spoken = False
-        self._before = b""
 
-    def _lines(self, lines: list[bytes], chunks: list[Chunk]) -> None:
-        """Text chunks by what stands around their text and their time, all others one by one."""
-        form, before = _FORM, self._before
-        for line in lines:
-            if before and self._spoken and line.startswith(before) and line.endswith(_AFTER) and not self.done:
-                start = line.find(_BETWEEN, len(before), len(before) + _LONGEST_TIME)
-                if start > 0 and _TIME.fullmatch(line, len(before), start):
-                    text = text_in(line, start + len(_BETWEEN), len(line) - len(_AFTER))
-                    if text is not None:
-                        chunks.append(TextChunk(text, form))
-                        continue
-            self._line(line, chunks)
-            if not before and self._spoken:
-                found = _BEFORE.match(line)
-                self._before = before = found.group() if found is not None else b"-"
+    def _run(self, data: bytes, at: int, end: int, chunks: list[Chunk]) -> int:
+        """See `LineReader._run`."""
+        if not self._spoken or self.done:
+            return at
+        found = _SEVERAL.match(data, at, min(end, at + RUN_BYTES))
+        chunk = run_of(_ONE.findall(data, at, found.end()), _FORM) if found is not None else None
+        if found is None or chunk is None:
+            return at
+        chunks.append(chunk)
+        return found.end()
 
     def _line(self, line: bytes, chunks: list[Chunk]) -> None:
         if self.done or not line or line == b"\r":

@@ -14,8 +14,8 @@ import orjson
 
 from service.upstream.interface import Call, Chunk, Usage
 from service.upstream.lean_failures import error_event, garbage
-from service.upstream.lean_lines import LineReader, parsed
-from service.upstream.text_chunk import Around, TextChunk, TextForm, text_in
+from service.upstream.lean_lines import RUN_BYTES, LineReader, parsed
+from service.upstream.text_chunk import Around, TextForm, run_of
 
 PATH = "/chat/completions"
 LONGEST_BODY = 64 * 1024 * 1024
@@ -96,22 +96,36 @@ class OpenAIReader(LineReader):
         pieces, self._whole = self._whole, None
         return super().feed(b"".join(pieces).replace(b"\n", b" ") + b"\n")
 
-    def _lines(self, lines: list[bytes], chunks: list[Chunk]) -> None:
-        """Text chunks, by what stands around their text; all others one by one."""
-        for line in lines:
-            around = self._around
-            if around is not None and line.startswith(around.before) and line.endswith(around.after):
-                text = text_in(line, len(around.before), len(line) - len(around.after))
-                if text is not None and self._form is not None and not (self._pending or self._is_error or self.done):
-                    chunks.append(TextChunk(text, self._form))
-                    continue
-            elif not line and not self._pending:
-                self._is_error = False
-                continue
-            before = len(chunks)
-            self._line(line, chunks)
-            if self._tries and len(chunks) == before + 1:
-                self._learn(line, chunks[-1])
+    def _run(self, data: bytes, at: int, end: int, chunks: list[Chunk]) -> int:
+        """See `LineReader._run`: text chunks by what stands around their text."""
+        around, form = self._around, self._form
+        if around is None or form is None or not data.startswith(around.before, at):
+            return at
+        if self._pending or self._is_error or self.done:
+            return at
+        parts: list[bytes] = []
+        for part in data[at + len(around.before) : min(end, at + RUN_BYTES)].split(around.between):
+            cut = part.find(around.end)
+            parts.append(part if cut < 0 else part[:cut])
+            if cut >= 0:
+                break
+        else:
+            del parts[-1]  # not whole yet, or another kind of event
+        if not parts:
+            return at
+        chunk = run_of(parts, form)
+        if chunk is None:
+            self._around = None  # there is more to them than text after all
+            return at
+        chunks.append(chunk)
+        return at + sum(map(len, parts)) + len(parts) * len(around.between)
+
+    def _line(self, line: bytes, chunks: list[Chunk]) -> None:
+        """See `LineReader._line`; learns what text chunks share."""
+        before = len(chunks)
+        self._event_line(line, chunks)
+        if self._tries and len(chunks) == before + 1:
+            self._learn(line, chunks[-1])
 
     def _learn(self, line: bytes, chunk: Chunk) -> None:
         """Looks whether the next text chunks can be told by the bytes around their text, a few times at most."""
@@ -123,7 +137,7 @@ class OpenAIReader(LineReader):
         if around is not None:
             self._around, self._form = around, form
 
-    def _line(self, line: bytes, chunks: list[Chunk]) -> None:
+    def _event_line(self, line: bytes, chunks: list[Chunk]) -> None:
         if self._answered:
             self._answer(line, chunks)
         elif line.startswith(b"data:"):

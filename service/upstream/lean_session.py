@@ -1,4 +1,4 @@
-"""The lean way's HTTP client: one pool of connections, with proxies and certificates from the environment."""
+"""Where the lean way's requests go, with proxies and certificates from the environment; aiohttp's session for some."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import ssl
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -18,7 +19,8 @@ from yarl import URL
 
 MOST_CONNECTIONS = 512
 MOST_PER_HOST = 256
-"""Slots of the chain (``parallel``) are the limit that is meant; these only keep file descriptors in bounds."""
+"""Requests at once. Slots of the chain (``parallel``) are the limit that is meant; these only keep file descriptors in
+bounds."""
 
 IDLE_S = 60.0
 NAMES_S = 10
@@ -30,17 +32,29 @@ CONNECTED_ANEW: ContextVar[list[bool] | None] = ContextVar("autotier_connected_a
 """A list that gets an entry when a request of this context makes a connection, rather than take a pooled one."""
 
 
+class Origin(NamedTuple):
+    """Whom to connect to."""
+
+    host: str
+    port: int
+    secure: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where the requests of one deployment go.
 
     Attributes:
         proxy: The proxy in between, or None.
+        origin: Whom to connect to, or None where only aiohttp knows how (a proxy, a user in the address).
+        head: The request up to the number of ``Content-Length``, ready for the wire.
     """
 
     url: URL
     headers: CIMultiDict[str]
     proxy: URL | None
+    origin: Origin | None
+    head: bytes
 
 
 class Connections(aiohttp.TCPConnector):
@@ -58,13 +72,12 @@ class Connections(aiohttp.TCPConnector):
         return await super()._create_connection(req, traces, timeout)
 
 
-def open_session() -> aiohttp.ClientSession:
+def open_session(context: ssl.SSLContext | None) -> aiohttp.ClientSession:
     """A session without limits in time: those are the chain's. Needs a running loop.
 
-    Raises:
-        OSError: A file of certificates that the environment names cannot be read.
+    Args:
+        context: Certificates, from `ssl_context`.
     """
-    context = ssl_context()
     connector = Connections(
         limit=MOST_CONNECTIONS,
         limit_per_host=MOST_PER_HOST,
@@ -101,7 +114,13 @@ def target(url: str, key: str | None) -> Target:
     )
     if key:
         headers["Authorization"] = f"Bearer {key}"
-    return Target(parsed, headers, _proxy_for(parsed))
+    proxy = _proxy_for(parsed)
+    host, port = parsed.raw_host, parsed.port
+    if proxy is not None or parsed.user or not host or not port or (key and not key.isprintable()):
+        return Target(parsed, headers, proxy, None, b"")
+    fields = [("Host", parsed.host_port_subcomponent), *headers.items()]
+    lines = [f"POST {parsed.raw_path_qs} HTTP/1.1", *(f"{name}: {value}" for name, value in fields), "Content-Length: "]
+    return Target(parsed, headers, None, Origin(host, port, parsed.scheme == "https"), "\r\n".join(lines).encode())
 
 
 def ssl_context() -> ssl.SSLContext | None:

@@ -1,4 +1,4 @@
-"""The lean way upstream: hosts that speak OpenAI's or Ollama's protocol themselves, over one pool of connections.
+"""The lean way upstream: hosts that speak OpenAI's or Ollama's protocol themselves, over connections that are kept.
 
 Measured (tests/bench/lean_way.py), litellm's Router takes 9 to 14 ms of CPU for what takes 0.3 here.
 """
@@ -8,20 +8,29 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import orjson
 
 from service.upstream import lean_ollama, lean_openai
 from service.upstream.interface import Call, Chunk, Outcome, UpstreamFailure, WayName
-from service.upstream.lean_failures import cleaned, cut, from_connection, from_status, garbage
+from service.upstream.lean_failures import NotHTTP, cleaned, cut, from_connection, from_status, garbage
 from service.upstream.lean_lines import LineReader
 from service.upstream.lean_ollama_stream import OllamaReader
 from service.upstream.lean_openai import OpenAIReader
-from service.upstream.lean_session import CONNECTED_ANEW, Target, open_session, target
+from service.upstream.lean_session import CONNECTED_ANEW, Target, open_session, ssl_context, target
+
+_HAS_PARSER = find_spec("httptools") is not None
+"""Not on Windows: there aiohttp does it all."""
+
+if TYPE_CHECKING or _HAS_PARSER:
+    from service.upstream.lean_http import Response
+    from service.upstream.lean_pool import Pool
 
 log = logging.getLogger("autotier.upstream")
 
@@ -33,7 +42,7 @@ _LARGE = 256 * 1024
 """Characters of messages from which the body is written in a thread: 1 MB takes about 2 ms."""
 
 _LARGE_WRITE = 512 * 1024
-"""Bytes from which a body goes to the socket in pieces."""
+"""Bytes from which a body goes to the socket in pieces, which aiohttp sees to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,7 @@ class LeanWay:
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self._pool: Pool | None = None
         self._targets: dict[tuple[str, str | None], Target] = {}
         self._left_out: dict[tuple[str, str], frozenset[str]] = {}
 
@@ -79,7 +89,7 @@ class LeanWay:
             while not reader.done:
                 try:
                     data = await read()
-                except (aiohttp.ClientError, OSError) as error:
+                except (aiohttp.ClientError, OSError, NotHTTP) as error:
                     if reader.complete:
                         return
                     raise cut(cleaned(f"{type(error).__name__}: {error}", call.key)) from None
@@ -101,11 +111,14 @@ class LeanWay:
 
     async def close(self) -> None:
         """Closes pooled connections."""
+        if self._pool is not None:
+            self._pool.close()
+        self._pool = None
         session, self._session = self._session, None
         if session is not None:
             await session.close()
 
-    async def _response(self, call: Call, *, native: bool) -> aiohttp.ClientResponse:
+    async def _response(self, call: Call, *, native: bool) -> aiohttp.ClientResponse | Response:
         """The host's 200, its body unread.
 
         Raises:
@@ -133,7 +146,16 @@ class LeanWay:
             return await self._response(call, native=native)
         raise failure
 
-    async def _sent(self, where: Target, body: bytes, call: Call) -> aiohttp.ClientResponse:
+    async def _sent(self, where: Target, body: bytes, call: Call) -> aiohttp.ClientResponse | Response:
+        """Sends over a connection of ours where it can, else over one of aiohttp's."""
+        if where.origin is None or len(body) >= _LARGE_WRITE or not _HAS_PARSER:
+            return await self._sent_by_session(where, body, call)
+        try:
+            return await self._opened_pool().post(where.origin, b"%s%d\r\n\r\n%s" % (where.head, len(body), body))
+        except (OSError, NotHTTP) as error:
+            raise from_connection(error, key=call.key) from None
+
+    async def _sent_by_session(self, where: Target, body: bytes, call: Call) -> aiohttp.ClientResponse:
         """Sends, and again where a pooled connection turns out to be closed by the host meanwhile.
 
         aiohttp does the latter for GET only. It ends: each try takes one connection out of the pool.
@@ -160,17 +182,26 @@ class LeanWay:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
-            try:
-                self._session = open_session()
-            except OSError as error:
-                raise UpstreamFailure(Outcome.CONNECT, f"certificates named in the environment: {error}") from None
+            self._session = open_session(_certificates())
         return self._session
+
+    def _opened_pool(self) -> Pool:
+        if self._pool is None:
+            self._pool = Pool(_certificates())
+        return self._pool
 
     def _target(self, call: Call, path: str) -> Target:
         known = self._targets.get((call.address, call.key))
         if known is None:
             known = self._targets[call.address, call.key] = target(call.address + path, call.key)
         return known
+
+
+def _certificates() -> ssl.SSLContext | None:
+    try:
+        return ssl_context()
+    except OSError as error:
+        raise UpstreamFailure(Outcome.CONNECT, f"certificates named in the environment: {error}") from None
 
 
 async def _encoded(call: Call, left_out: frozenset[str], *, native: bool) -> bytes:
@@ -203,7 +234,7 @@ def _size(messages: Any) -> int:
     return size
 
 
-async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+async def _beginning(response: aiohttp.ClientResponse | Response) -> bytes:
     """The first bytes of an answer that is no 200; the rest is not waited for."""
     body = b""
     try:
@@ -212,14 +243,14 @@ async def _beginning(response: aiohttp.ClientResponse) -> bytes:
             if not data:
                 break
             body += data
-    except (aiohttp.ClientError, OSError):
+    except (aiohttp.ClientError, OSError, NotHTTP):
         pass  # what came will do
     finally:
         response.close()
     return body[:_KEPT_OF_ERROR]
 
 
-async def _until_end(response: aiohttp.ClientResponse) -> None:
+async def _until_end(response: aiohttp.ClientResponse | Response) -> None:
     """Reads up to the end of the body, which as a rule is there already or comes at once."""
     if response.content.at_eof():
         return
@@ -227,5 +258,5 @@ async def _until_end(response: aiohttp.ClientResponse) -> None:
         async with asyncio.timeout(_AFTER_END_S):
             while await response.content.readany():
                 pass
-    except (TimeoutError, aiohttp.ClientError, OSError):
+    except (TimeoutError, aiohttp.ClientError, OSError, NotHTTP):
         pass  # the answer is whole; the connection is closed instead of kept

@@ -53,18 +53,21 @@ class TextForm:
 
 
 class TextChunk(Chunk):
-    """A chunk of nothing but text. It is a `Chunk` like any other for whoever looks at its choices.
+    """A chunk of nothing but text, or several that came at once. It is a `Chunk` like any other for whoever looks at
+    its choices.
 
     Attributes:
         text: Its text; None once somebody has looked at the choices and may have changed them.
         form: What it shares with others.
+        parts: Where several came at once: the text of each as JSON, as the host wrote it. None: there is one.
     """
 
-    __slots__ = ("_made", "form", "text")
+    __slots__ = ("_made", "form", "parts", "text")
 
-    def __init__(self, text: str, form: TextForm) -> None:
+    def __init__(self, text: str, form: TextForm, parts: list[bytes] | None = None) -> None:
         self.text: str | None = text
         self.form = form
+        self.parts = parts
         self.usage = None
         self.served_model = None
         self.system_fingerprint = form.fingerprint
@@ -90,13 +93,22 @@ class TextChunk(Chunk):
 
 
 class Around:
-    """The bytes around the text in an event of a host."""
+    """The bytes around the text in an event of a host.
 
-    __slots__ = ("after", "before")
+    Attributes:
+        before: From the beginning of the line.
+        after: Up to its end.
+        end: After the text to the end of the event, an empty line.
+        between: Between the texts of two events.
+    """
+
+    __slots__ = ("after", "before", "between", "end")
 
     def __init__(self, before: bytes, after: bytes) -> None:
         self.before = before
         self.after = after
+        self.end = after + b"\n\n"
+        self.between = self.end + before
 
     @classmethod
     def of(cls, line: bytes, text: str) -> Around | None:
@@ -113,12 +125,15 @@ class Around:
         return cls(line[:start], line[end:])
 
 
-def text_in(line: bytes, start: int, end: int) -> str | None:
-    """The string that is all of ``line[start:end]``, or None where that is anything else or empty."""
-    if line[start : start + 1] != b'"':
-        return None
+def run_of(parts: list[bytes], form: TextForm) -> TextChunk | None:
+    """Several texts, each as JSON, in one chunk; None where one of them is no text, or empty.
+
+    A part that is no JSON value by itself breaks the list or its length: no two of them can make up for each other.
+    """
     try:
-        text = orjson.loads(line[start:end])
+        texts = orjson.loads(b"[%s]" % b",".join(parts))
     except orjson.JSONDecodeError:
         return None
-    return text if type(text) is str and text else None
+    if len(texts) != len(parts) or not all(type(text) is str and text for text in texts):
+        return None
+    return TextChunk("".join(texts), form, parts)

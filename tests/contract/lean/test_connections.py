@@ -151,7 +151,7 @@ async def test_cancelling_before_the_headers_closes_the_connection(way: LeanWay)
     """A limit in time of the chain's ends in a cancellation, here and at the host."""
     async with serving(lambda *_: b"") as server:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
+            async with asyncio.timeout(0.5):
                 await all_of(way, call(server.address))
 
         async with asyncio.timeout(2):

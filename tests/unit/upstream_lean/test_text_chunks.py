@@ -42,6 +42,17 @@ def long_way(reader: LineReader, body: bytes) -> list[Chunk]:
     return chunks
 
 
+def apart(chunks: list[Chunk]) -> list[Chunk]:
+    """The chunks as one by one: those that came at once, told apart."""
+    found: list[Chunk] = []
+    for chunk in chunks:
+        if type(chunk) is TextChunk and chunk.parts is not None:
+            found += [TextChunk(orjson.loads(part), chunk.form) for part in chunk.parts]
+        else:
+            found.append(chunk)
+    return found
+
+
 def seen(chunks: list[Chunk]) -> tuple[Any, ...]:
     """All that anybody sees of chunks."""
     collector, tally = Collector(), Tally()
@@ -50,7 +61,7 @@ def seen(chunks: list[Chunk]) -> tuple[Any, ...]:
     for chunk in chunks:
         tally.add(chunk)
         collector.add(chunk)
-    return written, tally, collector.choices(), chunks
+    return written, tally, collector.choices(), apart(chunks)
 
 
 @given(st.lists(TEXT, max_size=8), st.booleans(), st.sampled_from([None, "fp_1"]))
@@ -84,10 +95,37 @@ def test_text_chunks_are_recognised() -> None:
     events = b"".join(openai_line({"content": text}) for text in ("a", "b", "c", "d"))
     lines = b"".join(ollama_line(text, 1, done=False) + b"\n" for text in ("a", "b", "c", "d"))
 
-    found = [[type(c) is TextChunk for c in reader.feed(data)] for reader, data in
+    found = [[c.parts if type(c) is TextChunk else None for c in reader.feed(data)] for reader, data in
              ((OpenAIReader(), events), (OllamaReader(), lines))]  # fmt: skip
 
-    assert found == [[False, False, True, True], [False, True, True, True]]
+    assert found == [[None, None, [b'"c"', b'"d"']], [None, [b'"b"', b'"c"', b'"d"']]]
+
+
+def test_a_run_of_text_ends_where_something_else_comes() -> None:
+    """A comment, an event that is not whole yet, another kind of event: each is read for itself, nothing is lost."""
+    text = [openai_line({"content": text}) for text in "abcdefg"]
+    body = b"".join(text[:3]) + b": PROCESSING\n\n" + b"".join(text[3:5]) + openai_line({"reasoning_content": "x"})
+    body += b"".join(text[5:]) + openai_line({}, "stop")
+
+    for cut in range(0, len(body), 7):
+        reader = OpenAIReader()
+        chunks = reader.feed(body[:cut]) + reader.feed(body[cut:])
+
+        assert apart(chunks) == long_way(OpenAIReader(), body)
+
+
+def test_a_long_answer_at_once_is_read_whole() -> None:
+    """More than is looked at together, for both protocols."""
+    texts = [f"word {number} \"'\n" for number in range(3000)]
+    lines = b"".join(ollama_line(text, 1, done=False) + b"\n" for text in texts)
+    events = b"".join(openai_line({"content": text}) for text in texts)
+
+    for reader, body in ((OllamaReader(), lines), (OpenAIReader(), events)):
+        collector = Collector()
+        for chunk in reader.feed(body):
+            collector.add(chunk)
+
+        assert collector.choices()[0]["message"]["content"] == "".join(texts)
 
 
 def test_choices_that_were_looked_at_are_what_counts() -> None:
@@ -125,4 +163,4 @@ def test_events_of_the_writer_are_those_of_one_by_one() -> None:
 
     written = EventWriter(envelope).events(chunks)
 
-    assert written == b"".join(event(chunk, envelope) for chunk in chunks)
+    assert written == b"".join(event(chunk, envelope) for chunk in apart(chunks))
