@@ -12,7 +12,10 @@ import numpy as np
 
 from classifier import Tier
 from classifier.artifact import METADATA, WEIGHTS, sha256_of, shipped_path
+from classifier.embedding import EMBEDDING, arrays_of
+from classifier.scorer import Stack
 from classifier.tiers import tier_index
+from training.embedding_artifact import extended
 
 
 def leaning(folder: Path, tier: Tier, **metadata: Any) -> Path:
@@ -68,3 +71,28 @@ def older_artifact(folder: Path, name: str = "tuned", *, seed: int = 0, ancestor
     (folder / METADATA).write_text(json.dumps(metadata), encoding="utf-8")
     digest = hashlib.sha256(metadata["files"][WEIGHTS].encode()).hexdigest()
     return f"{name}-{digest[:8]}"
+
+
+def embedded(
+    folder: Path, *, dimensions: int = 768, share: float = 0.5, towards: Tier | None = None, digest: str = ""
+) -> Path:
+    """The shipped first stage with an embedding named nomic, asked about everything.
+
+    Args:
+        folder: Where it goes.
+        dimensions: Length of its vectors.
+        share: Weight of its head in the join, 0: it has no say.
+        towards: A tier that its head always says; None: numbers drawn at random.
+        digest: Of the model that it was trained with.
+    """
+    leaning(folder, Tier.CODING, second_stage_bound=0.0)
+    shutil.copy(shipped_path() / WEIGHTS, folder / WEIGHTS)
+    described = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+    described |= {"name": "embedded", "files": {WEIGHTS: sha256_of(folder / WEIGHTS)}}
+    (folder / METADATA).write_text(json.dumps(described), encoding="utf-8")
+    weights = np.random.default_rng(0).normal(size=(dimensions, 3)) * (towards is None)
+    bias = 20.0 * (np.arange(3) == tier_index(towards)) if towards is not None else np.zeros(3)
+    join = Stack(1.0, share, np.zeros(3), np.zeros((0, 3)))
+    described = {"name": "nomic", "model": "nomic-embed-text", "digest": digest, "dimensions": dimensions}
+    extended(folder, {EMBEDDING: arrays_of(weights, bias, join, None)}, described, [])
+    return folder

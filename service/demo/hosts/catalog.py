@@ -42,6 +42,7 @@ CARDS: dict[str, ModelCard] = {
     "llama3.2:3b": ModelCard("llama", "3.2B", 3.0, 131_072, 28, 8, 128, 3072, ("completion", "tools")),
     "gemma3:4b": ModelCard("gemma3", "4.3B", 4.5, 131_072, 34, 4, 256, 2560, ("completion", "vision")),
     "nomic-embed-text:latest": ModelCard("nomic-bert", "137M", 0.6, 2048, 12, 12, 64, 768, ("embedding",)),
+    "noise-embed:latest": ModelCard("noise-bert", "1M", 0.1, 2048, 1, 1, 64, 64, ("embedding",)),
 }
 
 UNKNOWN_CARD = ModelCard("llama", "7B", 5.0, 32_768, 32, 8, 128, 4096, ("completion", "tools"))

@@ -23,7 +23,7 @@ from service.demo.hosts.memory import FOREVER, HostFull, Lease
 from service.demo.hosts.openai_errors import Refused
 from service.demo.hosts.openai_fields import read_tools
 from service.demo.hosts.prompts import BadMessages, Message, Prompt, estimate_tokens, read_messages, truncated
-from service.demo.hosts.vectors import embed as vector_of
+from service.demo.hosts.vectors import vector as vector_of
 
 TOO_LONG = "the input length exceeds the context length"
 """What the runner says with ``truncate: false`` (ollama/ollama runner/ollamarunner/runner.go)."""
@@ -120,7 +120,7 @@ async def embed(exchange: Exchange) -> web.StreamResponse:
     size = card_for(model).embedding_length
     dimensions = asked if isinstance(asked, int) and 0 < asked < size else size
     async with _lease(exchange, model, context) as lease:
-        vectors = [vector_of(text, dimensions) for text in texts]
+        vectors = [vector_of(model, text, dimensions) for text in texts]
     if is_old:
         return json_response(orjson.dumps({"embedding": vectors[0] if vectors else []}))
     answer = {

@@ -27,7 +27,8 @@ from service.demo.hosts.memory import FOREVER, HostFull
 from service.demo.hosts.openai_errors import Refused, headers_of, no_model, too_long
 from service.demo.hosts.openai_fields import choices, inputs, wanted
 from service.demo.hosts.prompts import BadMessages, Prompt, estimate_tokens, read_messages, truncated
-from service.demo.hosts.vectors import embed, packed
+from service.demo.hosts.vectors import packed
+from service.demo.hosts.vectors import vector as vector_of
 
 _ids = count(1)
 
@@ -94,7 +95,7 @@ async def embeddings(exchange: Exchange) -> web.StreamResponse:
     if exchange.spec.kind == "openai" and max(tokens) > limit:
         raise too_long(limit, max(tokens))
     async with exchange.host.memory.lease(model, limit, FOREVER if exchange.spec.kind == "openai" else None):
-        vectors = [embed(text, dimensions) for text in texts]
+        vectors = [vector_of(model, text, dimensions) for text in texts]
     base64 = body.get("encoding_format") == "base64"
     data = [
         {"object": "embedding", "index": index, "embedding": packed(vector) if base64 else vector}

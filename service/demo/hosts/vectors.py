@@ -1,7 +1,7 @@
 """Deterministic embeddings: hashed bags of words and character trigrams, so that similar texts are similar.
 
 Weights: a word counts 1, a character trigram 0.25; each is hashed (CRC-32) to one coordinate and a sign
-("feature hashing", Weinberger et al. 2009). Vectors have length 1.
+("feature hashing", Weinberger et al. 2009). Vectors have length 1. The model `NOISE` has vectors that say nothing.
 """
 
 from __future__ import annotations
@@ -11,10 +11,27 @@ import math
 import re
 import zlib
 from array import array
+from random import Random
 from sys import byteorder
+
+NOISE = "noise-embed"
+"""A model that hashes the whole text: similar texts are as far from each other as any."""
 
 _WORD = re.compile(r"\w+")
 _TRIGRAM_WEIGHT = 0.25
+
+
+def vector(model: str, text: str, dimensions: int) -> list[float]:
+    """Make the vector of a text by a model of a host."""
+    return noise(text, dimensions) if model.split(":")[0] == NOISE else embed(text, dimensions)
+
+
+def noise(text: str, dimensions: int) -> list[float]:
+    """Make a vector that depends on the text and tells nothing about it, with the norm 1."""
+    random = Random(zlib.crc32(text.encode("utf-8", "replace")))
+    drawn = [random.gauss(0.0, 1.0) for _ in range(dimensions)]
+    norm = math.sqrt(sum(value * value for value in drawn))
+    return [value / norm for value in drawn]
 
 
 def embed(text: str, dimensions: int) -> list[float]:

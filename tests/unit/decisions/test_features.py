@@ -10,6 +10,7 @@ import classifier
 from classifier import view_of
 from classifier.conversation import carried_view
 from classifier.features import SCHEMA, feature_row
+from classifier.model import Heard
 from service.decisions.features import kept_features, kept_row
 
 ASK = "Write a parser for the tide tables of our harbour"
@@ -57,12 +58,26 @@ def test_the_log_odds_of_the_second_stage_are_kept() -> None:
     assert back.second == (0.25, -1.5, 2.0)
 
 
+def test_the_log_odds_of_an_embedding_are_kept_with_its_head() -> None:
+    """Only where it was heard; a word that never came leaves nothing."""
+    view = view_of(ASK)
+    spoken = classifier.load(stages=1).classify_view(view)
+
+    heard = kept_row(kept_features(view, replace(spoken, embedding=Heard("used", (0.25, -1.5, 2.0), "abcdef01")), ""))
+    late = kept_features(view, replace(spoken, embedding=Heard("late")), "")
+
+    assert heard is not None
+    assert (heard.embedding, heard.head) == ((0.25, -1.5, 2.0), "abcdef01")
+    assert {"embedding", "head"}.isdisjoint(late)
+
+
 def test_rows_of_older_versions_are_read() -> None:
     """Before there were log-odds and languages, schema, structure, indices and values were all."""
     back = kept_row({"schema": 1, "structure": [0.5], "indices": [3, 7], "values": [0.6, 0.8]})
 
     assert back is not None
     assert (back.carried, back.second, back.language) == (False, None, "")
+    assert (back.embedding, back.head) == (None, "")
 
 
 def test_what_is_no_row_of_features_is_none() -> None:

@@ -9,7 +9,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.demo.hosts.vectors import embed, packed
+from service.demo.hosts.vectors import embed, packed, vector
 
 
 def cosine(first: str, second: str) -> float:
@@ -42,3 +42,15 @@ def test_any_text_gives_a_unit_vector(text: str, dimensions: int) -> None:
 def test_packed_vectors_are_little_endian_floats() -> None:
     """The form that the official client unpacks."""
     assert struct.unpack("<2f", base64.b64decode(packed([0.5, -1.0]))) == (0.5, -1.0)
+
+
+def test_the_noise_model_tells_nothing_of_a_text() -> None:
+    """The same text has the same vector; one letter more makes another one."""
+    question = "How do I reverse a list in Python?"
+
+    one, again, other = (vector("noise-embed:latest", text, 64) for text in (question, question, question + "?"))
+
+    assert one == again
+    assert abs(sum(a * b for a, b in zip(one, other, strict=True))) < 0.5
+    assert math.isclose(math.sqrt(sum(value * value for value in one)), 1.0, rel_tol=1e-9)
+    assert vector("nomic-embed-text", question, 64) == embed(question, 64)
