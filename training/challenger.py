@@ -7,7 +7,7 @@ import platform
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from training.held_out import HELD_OUT, HeldOut
 from training.lineage import commit, lineage_of
 from training.offsets import BIAS_GAIN, words_of
 from training.train import OUT_OF_SOURCE
+
+if TYPE_CHECKING:
+    from training.deep_refit import Refitted
 
 Floats = NDArray[np.float64]
 
@@ -56,6 +59,7 @@ class Writer:
     found: Gathered
     seen_until: float
     near: dict[str, int]
+    refitted: Refitted | None = None
 
     def write(self, fit: Fit | None, tuned: Tuned | None) -> Retrained:
         """The folder, and what is to be said about it."""
@@ -67,6 +71,9 @@ class Writer:
         with np.load(self.start.path / WEIGHTS, allow_pickle=False) as kept:
             arrays = {name: kept[name] for name in kept.files}
         report = self._report(tuned)
+        if self.refitted is not None:
+            self.refitted.write(out)
+            report["second_stage"] = self.refitted.report
         if fit is not None and tuned is not None:
             arrays |= corrected(self.start, tuned, arrays)
             report["moved"] = moved_by(self.start, arrays)
@@ -93,12 +100,18 @@ class Writer:
         }
         if tuned is not None:
             found["strength"] = {"penalty": tuned.strength.penalty, "anchor": tuned.strength.anchor}
+            found["strengths"] = [one.public(one.strength == tuned.strength) for one in tuned.tried]
             found["base"] = {name: round(value, 4) for name, value in tuned.base.items()}
         return found
 
     def _held_out(self, fit: Fit, tuned: Tuned) -> HeldOut:
         found = self.found
-        before = words_of(self.champion, found.structure, found.hashed, found.second).served()
+        second = found.second
+        if self.refitted is not None:
+            from training.deep_refit import second_of
+
+            second = second_of(self.champion, self.start, found, self.refitted)
+        before = words_of(self.champion, found.structure, found.hashed, second).served()
         return HeldOut(
             before, tuned.held_out, found.labels, found.weights, fit.fold[: fit.n], found.clusters, found.callers,
             found.said_s > self.seen_until,
@@ -125,10 +138,11 @@ class Writer:
         before = file.read_text(encoding="utf-8") if file.is_file() else f"# Model card: {self.start.id}\n"
         head, mark, _ = before.partition("\n## Retrained")
         said = json.dumps(report["labels"]["by_source"], sort_keys=True)
+        deep = "" if self.refitted is None else ", and the upper layers of the second stage"
         return (
             f"{head.rstrip() if mark else before.rstrip()}\n\n## Retrained\n\n"
             f"- From {report['start']}, held against {report['parent']}, with {report['labels']['used']} labels of the"
-            f" log by source: {said}.\n- Only the first stage, the calibration and the join have changed.\n"
+            f" log by source: {said}.\n- Only the first stage, the calibration and the join have changed{deep}.\n"
         )
 
     def _notes(self, tuned: Tuned | None) -> tuple[str, ...]:
@@ -140,6 +154,12 @@ class Writer:
             )
         use = "tune calibration and join" if tuned is not None else "cannot be learnt from without newer ones"
         notes += [f"{n} labels {use}: {how}" for how, n in sorted(self.found.counts.older.items())]
+        if tuned is not None and all(one.too_far for one in tuned.tried):
+            notes.append(
+                "every strength costs base rows more than it may: the weakest was taken, the gate will judge it"
+            )
+        if self.refitted is not None and (without := self.refitted.report["without_text"]):
+            notes.append(f"{without} labels without text taught the first stage alone")
         notes += [f"{n} labels are not usable: {why}" for why, n in sorted(self.found.counts.unusable.items())]
         if self.found.counts.sampled_out:
             notes.append(f"{self.found.counts.sampled_out} labels beyond {self.found.labels.size} were sampled out")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,9 @@ from training.offsets import (
 )
 from training.older_schema import OlderRows
 from training.split import grouped
+
+if TYPE_CHECKING:
+    from training.deep_refit import Refitted
 
 Floats = NDArray[np.float64]
 Say = Callable[[str], None]
@@ -69,6 +73,7 @@ class Plan:
         name: Name of the artifact.
         anchors: Base rows that hold the correction back.
         strengths: Strengths to try.
+        deep: Refit the second stage too (`training.deep_refit`).
         versions: Folder of versions, where scorers of older feature schemas lie; None: there are none.
     """
 
@@ -82,7 +87,41 @@ class Plan:
     name: str = "tuned"
     anchors: int = MOST_ANCHORS
     strengths: tuple[Strength, ...] = STRENGTHS
+    deep: bool = False
     versions: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A strength, and what it brought and cost where rows were held out.
+
+    Attributes:
+        strength: The strength.
+        labels: Log loss of held-out labels.
+        labels_before: The same without a correction, as the champion serves.
+        base: As `Tuned.base`.
+        too_far: What held-out base rows lose more of than they may; empty: nothing.
+    """
+
+    strength: Strength
+    labels: float
+    labels_before: float
+    base: dict[str, float]
+    too_far: tuple[str, ...]
+
+    def public(self, chosen: bool) -> dict[str, Any]:
+        """Ready for JSON; what is above 0 was gained, on labels, or lost, on base rows."""
+        base = self.base
+        return {
+            "penalty": self.strength.penalty,
+            "anchor": self.strength.anchor,
+            "labels_gain": round(self.labels_before - self.labels, 4),
+            "base_loss": round(base["loss"] - base["loss_before"], 4),
+            "base_right": round(base["accuracy"] - base["accuracy_before"], 4),
+            "worst_tier_right": round(base["worst_class"], 4),
+            "too_far": list(self.too_far),
+            "chosen": chosen,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +130,7 @@ class Tuned:
 
     Attributes:
         strength: The strength that was taken.
+        tried: All that were tried.
         weights: (columns, 3) of `design`, on calibrated log-odds.
         retuned: Calibration and join.
         moved: (labels + anchors, 3) corrections fitted without the row's fold.
@@ -99,6 +139,7 @@ class Tuned:
     """
 
     strength: Strength
+    tried: tuple[Tried, ...]
     weights: Floats
     retuned: Retuned
     moved: Floats
@@ -115,10 +156,12 @@ class Fit:
         coordinates: (n + b, r).
         inside: Words for fitting: the start's own.
         outside: Words for judging: on base rows out of source.
+        was: As `outside`, of the start as it serves: another only where its second stage was refitted.
         target: (n + b, 3).
         label_weights: (n,).
         fold: (n + b,).
         used: Rows that fit (all labels, some base rows).
+        judged: Base rows whose loss is watched.
         older: Labels of older schemas: they tune calibration and join.
         older_fold: Their folds.
     """
@@ -129,33 +172,44 @@ class Fit:
     coordinates: NDArray[np.float32]
     inside: Words
     outside: Words
+    was: Words
     target: Floats
     label_weights: Floats
     fold: NDArray[np.intp]
     used: NDArray[np.intp]
+    judged: NDArray[np.intp]
     older: OlderRows
     older_fold: NDArray[np.intp]
 
     @classmethod
-    def of(cls, plan: Plan, start: Artifact, anchors: Anchors, found: Gathered) -> Fit:
+    def of(
+        cls, plan: Plan, start: Artifact, anchors: Anchors, found: Gathered, refitted: Refitted | None = None
+    ) -> Fit:
+        """What the fits share.
+
+        Args:
+            plan: What is asked for.
+            start: What the correction starts from.
+            anchors: Base rows.
+            found: Labels.
+            refitted: A refit of the second stage, whose log-odds are in `anchors` and `found` already.
+        """
         config, n, b = FirstConfig(), found.labels.size, anchors.keys.size
         own = design(start, found.structure, found.hashed, config)
         directions = Directions.of(own, plan.seed)
         base = design(start, anchors.structure, anchors.hashed, config)
         coordinates = np.concatenate([directions.coordinates(own), directions.coordinates(base)])
-        labelled = words_of(start, found.structure, found.hashed, found.second)
-        inside = words_of(start, anchors.structure, anchors.hashed, anchors.second)
-        known = anchors.known()
-        first = np.where(
-            known[:, None], anchors.first * start.calibration.slope + start.calibration.offset, inside.first
-        )
-        outside = words_from(start, first, scaled_of(start, anchors.structure), anchors.second)
+        inside, outside = _inside_outside(start, anchors, found)
+        was, judged = outside, np.arange(b)
+        picked = np.sort(np.random.default_rng(plan.seed).permutation(b)[: plan.anchors])
+        if refitted is not None:
+            old = replace(anchors, second=refitted.base_before), replace(found, second=refitted.before)
+            was, judged, picked = _inside_outside(start, *old)[1], refitted.rows, refitted.rows
         fold = grouped([str(c) for c in found.clusters], FOLDS)
-        picked = np.sort(np.random.default_rng(plan.seed).permutation(b)[: plan.anchors]) + n
         return cls(
-            plan, directions, n, coordinates, _both(labelled, inside), _both(labelled, outside),
-            np.concatenate([targets(labelled.served(), found), anchors.soft]), found.weights,
-            np.concatenate([fold, anchors.fold]), np.concatenate([np.arange(n), picked]),
+            plan, directions, n, coordinates, inside, outside, was,
+            np.concatenate([targets(was.served()[:n], found), anchors.soft]), found.weights,
+            np.concatenate([fold, anchors.fold]), np.concatenate([np.arange(n), picked + n]), judged + n,
             found.older, found.older.folds(fold, FOLDS),
         )  # fmt: skip
 
@@ -173,7 +227,9 @@ class Fit:
     def tuned(self, say: Say, step: Step) -> Tuned:
         """Choose the strength by held-out rows, then fit with all."""
         moved = self._crossed(step)
-        chosen = self._choose(moved, say)
+        tried = tuple(self._tried(strength, out) for strength, out in zip(self.plan.strengths, moved, strict=True))
+        chosen = choose(tried)
+        say(f"{_named(tried[chosen].strength)} taken of {len(tried)} strengths")
         out = moved[chosen]
         strength = self.plan.strengths[chosen]
         held_out = np.zeros((self.n, 3))
@@ -182,7 +238,7 @@ class Fit:
             held_out[test] = self._retuned(out, k).apply(self.outside.take(test), out[test]).served()
         retuned = self._retuned(out, None)
         final = self.correction(strength, None)
-        return Tuned(strength, self.directions.weights(final), retuned, out, held_out, self._base(out))
+        return Tuned(strength, tried, self.directions.weights(final), retuned, out, held_out, tried[chosen].base)
 
     def _crossed(self, step: Step) -> list[Floats]:
         """Per strength (n + b, 3) corrections of rows by fits without their fold."""
@@ -200,36 +256,28 @@ class Fit:
             step(done, len(tasks))
         return moved
 
-    def _choose(self, moved: list[Floats], say: Say) -> int:
-        """Number of the strength with the least log loss on held-out labels among those that spare the base rows."""
-        best, least = 0, np.inf
-        for number, (strength, out) in enumerate(zip(self.plan.strengths, moved, strict=True)):
-            figures = self._base(out)
-            loss = self._label_loss(out)
-            spared = (
-                figures["loss"] <= figures["loss_before"] + BASE_LOSS
-                and figures["accuracy"] >= figures["accuracy_before"] - BASE_ACCURACY
-                and figures["worst_class"] >= -CLASS_ACCURACY
-            )
-            say(
-                f"prior {strength.penalty:g}, base {strength.anchor:g}: log loss on held-out labels {loss:.3f}, "
-                f"on held-out base rows {figures['loss']:.3f} (was {figures['loss_before']:.3f})"
-                + ("" if spared else ", too far")
-            )
-            if spared and loss < least:
-                best, least = number, loss
-        return best
-
-    def _label_loss(self, moved: Floats) -> float:
+    def _tried(self, strength: Strength, moved: Floats) -> Tried:
+        """A strength by what it brings held-out labels and costs held-out base rows."""
+        base = self._base(moved)
+        limits = {
+            f"log loss by more than {BASE_LOSS:g}": base["loss"] - base["loss_before"] > BASE_LOSS,
+            f"right answers by more than {BASE_ACCURACY:.1%}": base["accuracy_before"] - base["accuracy"]
+            > BASE_ACCURACY,
+            f"those of a tier by more than {CLASS_ACCURACY:.1%}": base["worst_class"] < -CLASS_ACCURACY,
+        }
+        too_far = tuple(name for name, lost in limits.items() if lost)
         rows = np.arange(self.n)
-        p = self.outside.take(rows).served(moved[rows])
-        losses = -(self.target[rows] * np.log(np.maximum(p, 1e-9))).sum(axis=1)
+        losses = self._label_loss(self.outside.take(rows).served(moved[rows]))
+        return Tried(strength, losses, self._label_loss(self.was.take(rows).served()), base, too_far)
+
+    def _label_loss(self, p: Floats) -> float:
+        losses = -(self.target[: self.n] * np.log(np.maximum(p, 1e-9))).sum(axis=1)
         return float(np.average(losses, weights=self.label_weights))
 
     def _base(self, moved: Floats) -> dict[str, float]:
-        rows = np.arange(self.n, self.target.shape[0])
-        words, target = self.outside.take(rows), self.target[rows]
-        before, after = words.served(), words.served(moved[rows])
+        rows = self.judged
+        target = self.target[rows]
+        before, after = self.was.take(rows).served(), self.outside.take(rows).served(moved[rows])
         found = {"agreement": float((before.argmax(axis=1) == after.argmax(axis=1)).mean())}
         true = target.argmax(axis=1)
         gap = (after.argmax(axis=1) == true).astype(np.float64) - (before.argmax(axis=1) == true)
@@ -253,7 +301,7 @@ class Fit:
         older = self.older.take(np.flatnonzero(self.older_fold != left_out)) if left_out is not None else self.older
         target = self.target[rows].copy()
         based = rows >= self.n
-        target[based] = self.outside.take(rows[based]).served()
+        target[based] = self.was.take(rows[based]).served()
         labelled = float(self.label_weights.sum() + self.older.weights.sum())
         weights = self.weights(labelled / (LABELS_IN_TUNING * max(1, int(based.sum()))))[rows]
         own = rows[~based]
@@ -264,6 +312,30 @@ class Fit:
             np.concatenate([target, targets(older.as_served(), older)]),
             np.concatenate([weights, older.weights]),
         )
+
+
+def choose(tried: Sequence[Tried]) -> int:
+    """Number of the strength with the least log loss on held-out labels among those that spare the base rows.
+
+    Where none does it is the first, the shortest leash: the gate will judge it.
+    """
+    spared = [number for number, one in enumerate(tried) if not one.too_far]
+    return min(spared, key=lambda number: tried[number].labels, default=0)
+
+
+def _named(strength: Strength) -> str:
+    return f"prior {strength.penalty:g}, base rows {strength.anchor:g}"
+
+
+def _inside_outside(start: Artifact, anchors: Anchors, found: Gathered) -> tuple[Words, Words]:
+    """Words of labels and base rows: as the start says them, and with the base rows out of source."""
+    labelled = words_of(start, found.structure, found.hashed, found.second)
+    inside = words_of(start, anchors.structure, anchors.hashed, anchors.second)
+    first = np.where(
+        anchors.known()[:, None], anchors.first * start.calibration.slope + start.calibration.offset, inside.first
+    )
+    outside = words_from(start, first, scaled_of(start, anchors.structure), anchors.second)
+    return _both(labelled, inside), _both(labelled, outside)
 
 
 def targets(champion: Floats, found: Gathered | OlderRows) -> Floats:

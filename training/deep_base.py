@@ -34,7 +34,7 @@ class Base:
 
     Attributes:
         packed: Quantised matrices of all layers.
-        plain: Biases and norms.
+        plain: Biases and norms; of a fine-tuned encoder its head too (`head.w`, `head.b`).
         words: (vocabulary, blocks, BLOCK / 2) packed word vectors.
         word_scales: (vocabulary, blocks) float16.
         positions: (longest, width) float16, type vector added.
@@ -180,15 +180,10 @@ def read_base(artifact: Path, top: Path = TOP_FILE) -> Base:
     Raises:
         DatasetError: A part is missing.
     """
-    import json
-
-    from onnx import load, numpy_helper
-
     for file in (artifact / GRAPH, artifact / EMBEDDINGS, artifact / VOCABULARY, top):
         if not file.is_file():
             raise DatasetError(f"{file} is not there: the second stage cannot be trained without it")
-    found = {i.name: numpy_helper.to_array(i) for i in load(str(artifact / GRAPH)).graph.initializer}
-    packed, plain = _from_graph(found)
+    packed, plain = _from_graph(_constants(artifact), FROZEN_LAYERS)
     with np.load(top, allow_pickle=False) as upper:
         for key in upper.files:
             if key.endswith("/data"):
@@ -196,6 +191,37 @@ def read_base(artifact: Path, top: Path = TOP_FILE) -> Base:
                 packed[name] = Packed(upper[key], upper[f"{name}/scales"].astype(np.float32), 4)
             elif not key.endswith("/scales"):
                 plain[key] = upper[key]
+    return _with_words(artifact, packed, plain)
+
+
+def read_tuned(artifact: Path) -> Base:
+    """The encoder as an artifact serves it: its own upper layers, read back from their 8 bits, and its head.
+
+    Args:
+        artifact: Folder of an artifact with a second stage, whose hashes were checked.
+
+    Raises:
+        DatasetError: Its graph is not one that `training.deep_graph` wrote.
+    """
+    try:
+        found = _constants(artifact)
+        packed, plain = _from_graph(found, LAYERS)
+        plain |= {name: found[name] for name in ("head.w", "head.b")}
+    except KeyError as error:
+        raise DatasetError(f"{artifact / GRAPH}: has no {error}: not a second stage that can be refitted") from error
+    return _with_words(artifact, packed, plain)
+
+
+def _constants(artifact: Path) -> dict[str, NDArray[Any]]:
+    """The numbers in an artifact's graph by name."""
+    from onnx import load, numpy_helper
+
+    return {i.name: numpy_helper.to_array(i) for i in load(str(artifact / GRAPH)).graph.initializer}
+
+
+def _with_words(artifact: Path, packed: Mapping[str, Packed], plain: Mapping[str, Floats]) -> Base:
+    import json
+
     with np.load(artifact / EMBEDDINGS, allow_pickle=False) as arrays:
         words = arrays["packed"].reshape(arrays["packed"].shape[0], -1, BLOCK // 2)
         scales, positions = arrays["scales"], arrays["positions"]
@@ -203,14 +229,16 @@ def read_base(artifact: Path, top: Path = TOP_FILE) -> Base:
     return Base(packed, plain, words, scales, positions, tuple(vocabulary["pieces"]), tuple(vocabulary["scores"]))
 
 
-def _from_graph(found: Mapping[str, NDArray[Any]]) -> tuple[dict[str, Packed], dict[str, Floats]]:
+def _from_graph(found: Mapping[str, NDArray[Any]], layers: int) -> tuple[dict[str, Packed], dict[str, Floats]]:
     packed: dict[str, Packed] = {}
     plain = {f"emb.ln.{short}": found[f"emb.ln.{name}"] for short, name in (("w", "weight"), ("b", "bias"))}
-    for layer in range(FROZEN_LAYERS):
+    for layer in range(layers):
         for name in PRODUCTS:
             p = f"l{layer}.{name}"
             data = found[f"{p}.data"]
-            packed[f"{p}.w"] = Packed(data, found[f"{p}.scales"].reshape(data.shape[:2]), 4)
+            # A block holds some 32 or 128 weights by how `deep_graph` wrote it: the inputs are known, so the bits are.
+            bits = data.shape[1] * data.shape[2] * 8 // PRODUCTS[name][0]
+            packed[f"{p}.w"] = Packed(data, found[f"{p}.scales"].reshape(data.shape[:2]), bits)
             plain[f"{p}.b"] = found[f"{p}.bias"]
         for name in ("aln", "oln"):
             plain[f"l{layer}.{name}.w"] = found[f"l{layer}.{name}.weight"]

@@ -92,12 +92,15 @@ class Upper(nn.Module):  # type: ignore[misc]  # torch is not there for mypy
     """The layers that learn, and the head over mean and first token."""
 
     def __init__(self, base: Base) -> None:
-        """From the published weights, the head near zero."""
+        """From the encoder's weights; the head near zero where the encoder has none."""
         super().__init__()
         self.layers = nn.ModuleList(Layer().fill(base, i) for i in range(FROZEN_LAYERS, LAYERS))
         self.head = nn.Linear(2 * WIDTH, 3)
         nn.init.normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
+        if "head.w" in base.plain:
+            self.head.weight.data = torch.from_numpy(np.array(base.plain["head.w"]))
+            self.head.bias.data = torch.from_numpy(np.array(base.plain["head.b"]))
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """(batch, tokens, width) of the lower part to (batch, 3) log-odds."""

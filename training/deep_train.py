@@ -29,17 +29,25 @@ class DeepConfig:
 
     Attributes:
         epochs: Passes over the rows.
-        rate: Peak learning rate of the layers; the head learns at ten times that.
+        rate: Peak learning rate of the layers.
+        head: The head learns at so many times that.
         batch: Rows of a step; batches are of like length.
         smoothing: Share of a label that is spread over all tiers.
+        hidden: Share of a row's tokens, on average, that a step does not show to the upper layers.
+        kept: How far the layers end from where they started: 1 as fine-tuned, 0 as published. Between the two lies
+            what fine-tuning has learnt without what it has forgotten (Wortsman et al. 2022, "Robust fine-tuning of
+            zero-shot models").
         threads: Threads of torch; part of the settings, because sums depend on it in the last bits.
         folds: Groups of sources (and of topics) for predictions out of source.
     """
 
     epochs: int = 2
     rate: float = 1.5e-4
+    head: float = 10.0
     batch: int = 32
     smoothing: float = 0.05
+    hidden: float = 0.1
+    kept: float = 0.8
     threads: int = 1
     folds: int = 4
 
@@ -84,7 +92,9 @@ def prepare(base: Base, views: Sequence[PromptView], soft: Floats, weights: Floa
     return DeepRows(lower_states(base, ids), np.array([len(i) for i in ids]), soft, weights)
 
 
-def fit_deep(base: Base, data: DeepRows, rows: Rows, config: DeepConfig, seed: int) -> Upper:
+def fit_deep(
+    base: Base, data: DeepRows, rows: Rows, config: DeepConfig, seed: int, tick: Callable[[int], None] = lambda _: None
+) -> Upper:
     """Fine-tune the upper layers on some rows.
 
     Args:
@@ -93,6 +103,7 @@ def fit_deep(base: Base, data: DeepRows, rows: Rows, config: DeepConfig, seed: i
         rows: Which of them train.
         config: Settings.
         seed: Of order, dropout and head.
+        tick: Called with the rows of each step, when it is done.
 
     Returns:
         The upper layers.
@@ -107,7 +118,7 @@ def fit_deep(base: Base, data: DeepRows, rows: Rows, config: DeepConfig, seed: i
     model.train()
     inner = [p for name, p in model.named_parameters() if not name.startswith("head")]
     optimizer = torch.optim.AdamW(
-        [{"params": inner, "lr": config.rate}, {"params": model.head.parameters(), "lr": 10 * config.rate}],
+        [{"params": inner, "lr": config.rate}, {"params": model.head.parameters(), "lr": config.head * config.rate}],
         weight_decay=0.01,
     )
     steps = config.epochs * -(-rows.size // config.batch)
@@ -120,7 +131,7 @@ def fit_deep(base: Base, data: DeepRows, rows: Rows, config: DeepConfig, seed: i
         for batch in batches(rows, data.lengths, config.batch, random):
             states, valid = padded_states(data.states, batch)
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                logits = model(states, valid)
+                logits = model(states, some_hidden(valid, config.hidden))
             target = torch.from_numpy(soft[batch].astype(np.float32))
             weight = torch.from_numpy((data.weights[batch] / scale).astype(np.float32))
             loss = (-(target * torch.log_softmax(logits.float(), dim=-1)).sum(dim=-1) * weight).mean()
@@ -129,8 +140,39 @@ def fit_deep(base: Base, data: DeepRows, rows: Rows, config: DeepConfig, seed: i
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
+            tick(batch.size)
+    settle(model, base, config.kept)
     model.eval()
     return model
+
+
+def some_hidden(valid: Tensor, share: float) -> Tensor:
+    """Hide tokens at random, the first one never; how many differs from row to row, up to twice the share.
+
+    Args:
+        valid: (batch, tokens) True where a row has a token.
+        share: Of the tokens, on average.
+    """
+    import torch
+
+    if not share:
+        return valid
+    shown = torch.rand(valid.shape) > 2 * share * torch.rand(valid.shape[0], 1)
+    shown[:, 0] = True
+    return valid & shown
+
+
+def settle(model: Upper, base: Base, kept: float) -> None:
+    """Move fine-tuned layers back towards where they started, `kept` of the way remaining; the head stays."""
+    import torch
+
+    from training.deep_net import Upper
+
+    start = Upper(base).state_dict()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if not name.startswith("head"):
+                weight.copy_(torch.lerp(start[name], weight, kept))
 
 
 def batches(rows: Rows, lengths: NDArray[np.intp], size: int, random: np.random.Generator) -> list[Rows]:
@@ -200,11 +242,16 @@ def export(base: Base, model: Any, folder: Path) -> None:
     """
     import json
 
-    packed, plain = model.exported()
     folder.mkdir(parents=True, exist_ok=True)
-    lower = {k: v for k, v in base.packed.items() if k not in packed}
-    write_graph(folder / GRAPH, {**lower, **packed}, {**base.plain, **plain}, LAYERS)
+    export_graph(base, model, folder / GRAPH)
     words = base.words.reshape(base.words.shape[0], -1)
     np.savez_compressed(folder / EMBEDDINGS, packed=words, scales=base.word_scales, positions=base.positions)
     text = json.dumps({"pieces": base.pieces, "scores": base.scores}, ensure_ascii=False, separators=(",", ":"))
     (folder / VOCABULARY).write_text(text, encoding="utf-8")
+
+
+def export_graph(base: Base, model: Any, path: Path) -> None:
+    """Write the graph alone: word vectors and vocabulary do not learn."""
+    packed, plain = model.exported()
+    lower = {k: v for k, v in base.packed.items() if k not in packed}
+    write_graph(path, {**lower, **packed}, {**base.plain, **plain}, LAYERS)

@@ -6,8 +6,8 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,22 +58,28 @@ def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 )  # fmt: skip
 @click.option("--from-scratch", is_flag=True, help="Take no weights and no labels: the recipe of the shipped artifact.")
 @click.option("--corpora", type=click.Path(path_type=Path, exists=True, file_okay=False), help="With --from-scratch.")
-@click.option("--deep", is_flag=True, help="Fine-tune the transformer too: torch, and from scratch.")
+@click.option("--deep", is_flag=True, help="Refit the transformer too: torch, and labels with stored text (minutes).")
+@click.option(
+    "--embedding", metavar="NAME",
+    help="Add the vectors of this entry of classifier.embeddings, if they earn their place beside the stages.",
+)  # fmt: skip
 @click.option("--name", callback=_name, help="Name of the artifact; default: tuned, or champion with --from-scratch.")
 def command(
     out: Path | None, config: Path | None, store: str | None, full: bool, jobs: int, from_scratch: bool, **options: Any
 ) -> None:
     """Learn from the corrections in the log, starting from the champion; `autotier promote` then decides.
 
-    The second stage's transformer stays the champion's; --from-scratch fits everything anew.
+    The second stage's transformer stays the champion's but for --deep; --from-scratch fits everything anew.
     """
     if from_scratch:
         if out is None:
             raise click.UsageError("--from-scratch needs --out FOLDER")
+        if options.pop("embedding") is not None:
+            raise click.UsageError("--embedding joins a champion: train --from-scratch first, then --embedding")
         _from_scratch(out, **options)
         return
-    if options["corpora"] is not None or options["deep"]:
-        raise click.UsageError("--corpora and --deep need --from-scratch: labels of the log carry no text")
+    if options["corpora"] is not None:
+        raise click.UsageError("--corpora needs --from-scratch: what was learnt from corpora is in the champion")
     from training.dataset import DatasetError
 
     try:
@@ -90,14 +96,23 @@ def _retrain(
     from service.cli.versions import versions_of
     from training.retrain import Plan, run
 
-    _, versions = versions_of(config)
+    own, versions = versions_of(config)
     folder = out or versions.folder / f".training.{os.getpid()}"
     plan = Plan(
         versions.champion(), folder, versions.configured, full, options["data"], versions.folder / "cache",
-        options["seed"], options["name"] or "tuned", versions=versions.folder,
+        options["seed"], options["name"] or "tuned", versions=versions.folder, deep=options["deep"],
     )  # fmt: skip
-    with labels(config, store) as found, parallel_config(n_jobs=jobs), steps() as step:
-        result = run(plan, found, say=lambda line: click.echo(line, err=True), step=step)
+    name, also = options["embedding"], {}
+    with ExitStack() as stack, parallel_config(n_jobs=jobs), steps() as step:
+        found = stack.enter_context(labels(config, store, texts=plan.deep or name is not None))
+        if name is not None:
+            from service.cli.embedding import in_the_house, wanted
+
+            embedding, is_local = stack.enter_context(
+                wanted(config, name, versions.folder / "cache", own.classifier.stages)
+            )
+            found, also = found if is_local else in_the_house(found), {"also": embedding.add}
+        result = run(plan, found, say=lambda line: click.echo(line, err=True), step=step, **also)
     path = result.path if out is not None else _placed(versions, result)
     from training.older_schema import keep
     from training.promotion import TRAINED
@@ -120,8 +135,8 @@ def _placed(versions: Versions, result: Retrained) -> Path:
 
 
 @contextmanager
-def labels(config: Path | None, store: str | None) -> Iterator[Iterator[LoggedLabel]]:
-    """The labels of the log; none where there is no store yet.
+def labels(config: Path | None, store: str | None, *, texts: bool = False) -> Iterator[Iterator[LoggedLabel]]:
+    """The labels of the log, with stored texts where asked; none where there is no store yet.
 
     Raises:
         ConfigurationError: The configuration cannot be read.
@@ -140,21 +155,26 @@ def labels(config: Path | None, store: str | None) -> Iterator[Iterator[LoggedLa
         yield iter(())
         return
     try:
-        yield labels_of(records, config).labels()
+        yield labels_of(records, config).labels(texts=texts)
     finally:
         with_store.__exit__(None, None, None)
 
 
 @contextmanager
-def steps() -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on a terminal."""
-    with click.progressbar(length=100, label="fits", file=sys.stderr) as bar:
-        shown = 0
+def steps(label: str = "fits") -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal; another one each time that the count starts again."""
+    with ExitStack() as open_bar:
+        bar: Any = None
+        shown = 100
 
         def step(done: int, of: int) -> None:
-            nonlocal shown
-            bar.update(100 * done // of - shown)
-            shown = 100 * done // of
+            nonlocal bar, shown
+            now = 100 * done // of
+            if now < shown or bar is None:
+                open_bar.close()
+                bar, shown = open_bar.enter_context(click.progressbar(length=100, label=label, file=sys.stderr)), 0
+            bar.update(now - shown)
+            shown = now
 
         yield step
 
@@ -172,6 +192,13 @@ def shown(result: Retrained) -> Iterator[str]:
         yield "           " + ", ".join(f"{tier} {number}" for tier, number in found["by_tier"].items())
         callers = list(found["by_caller"].items())[:8]
         yield "callers    " + ", ".join(f"{''.join(c for c in n if c.isprintable())} {k}" for n, k in callers)
+    if "second_stage" in report:
+        deep = report["second_stage"]
+        yield (
+            f"refitted   second stage on {deep['labels']} labels with text, held by {deep['base']} base rows; log-odds "
+            f"of what it had not seen moved by {deep['moved']:.2f}"
+        )
+    yield from _strengths(report.get("strengths", ()))
     if "strength" in report:
         base, moved = report["base"], report["moved"]
         yield (
@@ -184,6 +211,23 @@ def shown(result: Retrained) -> Iterator[str]:
         )
     for note in result.notes:
         yield f"note       {note}"
+
+
+def _strengths(tried: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Each strength with what it brought and cost where rows were held out, and which was taken."""
+    head = "strengths "
+    for one in tried:
+        taken = one["chosen"]
+        why = "loses too much of: " + ", ".join(one["too_far"]) if one["too_far"] else ""
+        if taken:
+            why = "taken: the weakest, " + why if why else "taken: the best on labels that spares base rows"
+        yield (
+            f"{head} {'*' if taken else ' '} prior {one['penalty']:<4g} base {one['anchor']:<4g}"
+            f" log loss of held-out labels {-one['labels_gain']:+.3f}, of base rows {one['base_loss']:+.4f}"
+            f" (right {one['base_right']:+.1%}, worst tier {one['worst_tier_right']:+.1%})"
+            + (f"  {why}" if why else "")
+        )
+        head = "          "
 
 
 def _from_scratch(
