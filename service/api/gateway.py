@@ -26,6 +26,7 @@ from service.api.wire import Envelope, completion
 from service.config import Configuration, Deployment
 from service.decisions.records import DecisionRecord
 from service.errors import DeploymentsFailed, RequestError, TooManyRequests, error_body
+from service.limits.estimate import estimate_of
 from service.limits.limits import Allowances, Estimate
 from service.limits.queue import Slots
 from service.metrics import Metrics
@@ -183,14 +184,8 @@ class ChatGateway:
         return await self.replies.reply(asked, exchange, planned)
 
     def _estimate(self, asked: ChatRequest, decision: RouteDecision) -> Estimate:
-        """Tokens of the prompt and the reserve for the answer, at the dearest deployment's prices."""
-        given = asked.body.get("max_completion_tokens") or asked.body.get("max_tokens")
-        reserve = given if isinstance(given, int) else self.configuration.limits.answer_reserve_tokens
-        usd = max(
-            (decision.tokens * d.prices.input_per_mtok + reserve * d.prices.output_per_mtok for d in decision.chain),
-            default=0.0,
-        )
-        return Estimate(decision.tokens + reserve, usd / 1e6)
+        reserve = self.configuration.limits.answer_reserve_tokens
+        return estimate_of(asked.body, decision.tokens, decision.chain, reserve)
 
     def plan(self, request: ChatRequest, decision: RouteDecision, exchange: Exchange) -> Plan:
         """What the chain gets: each deployment's own body, the tier's limit, the rule for local ones."""

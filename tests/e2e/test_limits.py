@@ -27,6 +27,7 @@ CALLERS: dict[str, dict[str, Any]] = {
     "one": {"limits": {"parallel": 1}},
     "words": {"limits": {"tokens_per_minute": 1200}},
     "poor": {"limits": {"usd_per_day": 0.01505}},  # one estimate fits: 1,000 tokens at 15 $ a million
+    "pair": {"limits": {"usd_per_day": 0.02}},
     "free": {"limits": {"requests_per_minute": None}},
 }
 
@@ -138,6 +139,15 @@ def test_a_day_has_so_many_dollars(house: House) -> None:
     assert "US dollars a day" in answers[1].json()["error"]["message"]
     assert int(answers[1].headers["retry-after"]) <= 86_400
     assert recorded(house, answers[1].headers["x-autotier-decision"])["decision"]["limit"] == "spend"
+
+
+def test_several_answers_are_as_many_reserves(house: House) -> None:
+    """``n`` answers may cost ``n`` times as much: a budget that one of them fits is not overrun by three."""
+    refused = house.ask("Prove it three times", "reasoning", headers=bearer("pair"), n=3, max_tokens=1000)
+
+    assert refused.status_code == 429
+    assert "this request alone may take" in refused.json()["error"]["message"]
+    assert "retry-after" not in refused.headers
 
 
 def test_metrics_need_the_admin_right(house: House) -> None:
