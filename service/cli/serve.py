@@ -92,7 +92,7 @@ def run(
         again: Reads the configuration for a reload; None: it stays.
 
     Raises:
-        ConfigurationError: The binding, the artifact or the store cannot be used.
+        ConfigurationError: The binding, the port, the artifact or the store cannot be used.
     """
     from service.api.app import create_app
     from service.api.server import serve
@@ -100,6 +100,7 @@ def run(
     from service.bootstrap import opener
 
     check_binding(configuration, host, source)
+    listen(host, port).close()  # a port that is taken is said in one line, before the service has begun
     serve(create_app(opener(configuration, source, host, again)), host, port, configuration.server.header_s)
 
 

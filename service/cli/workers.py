@@ -5,6 +5,7 @@ uvicorn's own supervisor serves with uvicorn's own server; ours says why streams
 
 from __future__ import annotations
 
+import errno
 import logging
 import multiprocessing
 import os
@@ -83,8 +84,15 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
+        key, fix = _REFUSED.get(error.errno or 0, ("server.host", "write an address of this machine, or 127.0.0.1"))
         problem = f"{host} port {port} cannot be bound: {error.strerror or error}"
-        raise ConfigurationError("serve", "server.port", problem, "choose another one") from error
+        raise ConfigurationError("serve", key, problem, fix) from error
+
+
+_REFUSED = {
+    errno.EADDRINUSE: ("server.port", "stop what listens there (another autotier?), or serve --port with another one"),
+    errno.EACCES: ("server.port", "take one above 1023, or give the process the right"),
+}
 
 
 class Workers:

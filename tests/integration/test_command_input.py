@@ -17,6 +17,7 @@ from service.cli.log import command as log
 from service.cli.main import main
 from service.cli.route import command as route
 from service.cli.train import command as train
+from service.config.seed import shipped
 from service.demo.run import DemoFailed
 from service.errors import StoreError
 
@@ -117,3 +118,25 @@ def test_the_demo_shows_no_other_service(taken: int) -> None:
     """A port that is taken is refused: the table would be about whoever answers there."""
     with pytest.raises(DemoFailed, match=f"--port {taken}: "):
         CliRunner().invoke(demo, ["--check", "--port", str(taken)], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_serve_says_that_its_port_is_taken_in_one_line(
+    taken: int, workers: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """With the fix and the status of other refusals, before anything was started."""
+    for name in ("OPENAI_API_KEY", "OPENROUTER_API_KEY"):
+        monkeypatch.setenv(name, "sk-nothing")
+    text = shipped("two-macs.yaml").read_text(encoding="utf-8")
+    text = text.replace("redis_url: null", "redis_url: redis://127.0.0.1:1/0")
+    (tmp_path / "own.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(SystemExit) as end:
+        main(["serve", "-c", "own.yaml", "--port", str(taken), "--workers", workers])
+
+    said = capsys.readouterr().err
+    assert end.value.code == 2
+    assert f"server.port: 127.0.0.1 port {taken} cannot be bound" in said
+    assert "stop what listens there" in said
+    assert said.count("\n") == 1
