@@ -19,7 +19,7 @@ from training.baselines import compare
 from training.conversations import replay, turn_figures
 from training.dataset import TrainingData, load_frozen, load_training_data
 from training.metrics import bootstrap, confusion, equal_mass, reached, summary
-from training.outcomes import PUBLISHED, learnt_need, load_outcomes, outcome_curves
+from training.outcomes import PUBLISHED, check_outcomes, learnt_need, load_outcomes, outcome_curves
 from training.pooled import Pooled, pooled_predictions
 from training.report import markdown
 from training.wordlist import tfidf_predictions
@@ -80,13 +80,15 @@ def run(
         ArtifactError: The artifact cannot be used.
         DatasetError: Data are missing.
     """
+    known = load_training_data(corpora, data)  # what is missing is said before minutes of measuring
+    if corpora is not None:
+        check_outcomes(corpora)
     model = classifier.load(artifact, stages=stages)
     frozen = load_frozen(data)
     figures: dict[str, Any] = {"artifact": model.artifact.id, "stages": model.stages, "seed": seed}
     figures["frozen"] = frozen_figures(model, frozen, load_training_data(None, data), say)
     pooled: tuple[Pooled, Pooled, Pooled] | None = None
     if corpora is not None:
-        known = load_training_data(corpora, data)
         matrix = model.artifact.matrices["default"]
         pooled = pooled_predictions(model.artifact.path, known, matrix, model.artifact.bound)
         say("predictions out of source pooled")

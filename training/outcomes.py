@@ -63,12 +63,21 @@ def curve(need: Floats, weak: Floats, strong: Floats) -> Curve:
     return Curve(apgr, first[0], first[1], need.size)
 
 
-def load_outcomes(corpora: Path, limit: int, seed: int) -> list[dict[str, Any]]:
-    """Rows of the outcome tables, a random part if there are more than `limit`."""
+def check_outcomes(corpora: Path) -> Path:
+    """The file of the outcome tables.
+
+    Raises:
+        DatasetError: It is not there.
+    """
     path = corpora / OUTCOMES_FILE
     if not path.is_file():
         raise DatasetError(f"{path} is not there")
-    rows = list(read_rows(path))
+    return path
+
+
+def load_outcomes(corpora: Path, limit: int, seed: int) -> list[dict[str, Any]]:
+    """Rows of the outcome tables, a random part if there are more than `limit`."""
+    rows = list(read_rows(check_outcomes(corpora)))
     picked = np.sort(np.random.default_rng(seed).permutation(len(rows))[:limit])
     return [rows[i] for i in picked]
 

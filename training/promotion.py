@@ -163,7 +163,9 @@ class Versions:
         target = to or self._before(present)
         folder = self.folder / target
         if Path(target).name != target or not folder.is_dir():
-            raise PromotionError(f"{self.folder}: no version {target}")
+            there = sorted(file.parent.name for file in self.folder.glob(f"*/{METADATA}") if file.parent.name[0] != ".")
+            known = f"there are {', '.join(there)}" if there else "there are none"
+            raise PromotionError(f"{self.folder}: no version {target[:80]!r}; {known} (autotier rollback --list)")
         if load_artifact(folder).id != target:
             raise ArtifactError(f"{folder}: is not the version that its name says: its files were changed")
         self.record(ROLLED_BACK, target, now=now, before=present, reason=reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,20 @@ def test_other_rows_than_in_training_are_refused(artifact: Path, corpus: Path, t
 
     with pytest.raises(DatasetError, match="retrain"):
         evaluate.run(artifact=artifact, corpora=tmp_path, data=tmp_path, peers=False)
+
+
+@pytest.mark.parametrize("name", ["outcomes.jsonl.gz", "labelled.jsonl.gz", "uncommonroute_train.jsonl.gz"])
+def test_a_missing_file_of_the_corpora_is_named_before_anything_is_measured(
+    tmp_path: Path, corpus: Path, name: str
+) -> None:
+    """Minutes of measuring would be lost; nothing is said and no artifact read before."""
+    shutil.copytree(corpus, tmp_path / "corpora", ignore=shutil.ignore_patterns(name))
+    said: list[str] = []
+
+    with pytest.raises(DatasetError, match=f"{name} is not there"):
+        evaluate.run(artifact=tmp_path / "no artifact", corpora=tmp_path / "corpora", data=corpus, say=said.append)
+
+    assert said == []
 
 
 def test_missing_corpora_are_named(tmp_path: Path, corpus: Path) -> None:
