@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.known_words import CHARS, Codes, KnownWords
 from classifier.prompt import PromptView, bounded
 from classifier.structure import STRUCTURE_NAMES, structure_vector
 
@@ -40,14 +42,15 @@ HASHED_SIZE = sum(BLOCK_SIZES)
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 _DIGITS = re.compile(r"\d+")
-_SPACE = re.compile(r"\s+")
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 _SHIFT = np.uint64(29)
 _ONE = np.uint64(1)
+_MOST_COUNTED = 32_768
+"""More hashes than the longest ask and the longest paste have together, were lower case to double them."""
+_DAMPED = 1.0 + np.log(np.maximum(np.arange(_MOST_COUNTED), 1))
+"""Value of a hash by how often it is there."""
 _LATER_BLOCKS = np.array(BLOCK_STARTS[1:])
-
-Codes = NDArray[np.uint64]
 
 _NOTHING: Codes = np.empty(0, np.uint64)
 
@@ -93,11 +96,10 @@ def _columns(hashes: Codes, words: int, pasted: Codes) -> tuple[NDArray[np.int64
     changes = np.flatnonzero(keys[1:] != keys[:-1])
     firsts = np.zeros(changes.size + 1, np.int64)
     np.add(changes, 1, out=firsts[1:])
-    counts = np.empty(firsts.size, np.float64)
-    np.subtract(firsts[1:], firsts[:-1], out=counts[:-1])
-    counts[-1] = keys.size - firsts[-1]
-    np.log(counts, out=counts)
-    counts += 1.0
+    repeated = np.empty(firsts.size, np.int64)
+    np.subtract(firsts[1:], firsts[:-1], out=repeated[:-1])
+    repeated[-1] = keys.size - firsts[-1]
+    counts = _DAMPED.take(repeated)
     indices = keys[firsts].astype(np.int64)
     starts = indices.searchsorted(_LATER_BLOCKS).tolist()
     for begin, end in zip((0, *starts), (*starts, indices.size), strict=True):
@@ -107,33 +109,45 @@ def _columns(hashes: Codes, words: int, pasted: Codes) -> tuple[NDArray[np.int64
     return indices, counts
 
 
-def _points(text: str) -> Codes:
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
+def _points(text: str) -> NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 
-def _run_hashes(words: Codes, chars: Codes) -> tuple[Codes, int]:
+def _scattered(words: list[str], text: str) -> tuple[Codes, Codes]:
+    """Codes of words, then of characters: scattered once, and twice."""
+    known, places = _KNOWN.of(words)
+    if text.isascii():
+        chars: NDArray[np.uint8] | NDArray[np.uint32] = np.frombuffer(text.encode(), np.uint8)
+    else:
+        chars = _points(text)
+    if text.isascii() or chars.max() < CHARS:
+        both = np.concatenate((places, chars), dtype=np.intp)
+        return known.once.take(both), known.twice.take(both)
+    once = _scatter(chars.astype(np.uint64) + _ONE)
+    twice = _scatter(once + _ONE)
+    return np.concatenate((known.once.take(places), once)), np.concatenate((known.twice.take(places), twice))
+
+
+def _run_hashes(words: list[str], text: str) -> tuple[Codes, int]:
     """Hashes of words and word pairs, then of all runs of `CHAR_ORDERS` characters; the run's length is in its hash.
 
     Both sequences go one behind the other through the first two lengths: a call costs more than its numbers.
 
     Args:
-        words: Codes of the words.
-        chars: Codes of at least two characters.
+        words: In order; numbers by their length.
+        text: At least two characters.
 
     Returns:
         (hashes, how many of them are those of words).
     """
-    number = words.size
-    codes = np.concatenate((words, chars))
-    codes += _ONE
-    scattered = _scatter(codes)
-    running = _scatter(scattered + _ONE)
+    number = len(words)
+    scattered, running = _scattered(words, text)
     pairs = scattered[1:] + np.uint64(2)
     pairs += running[:-1]
     pairs = _scatter(pairs)  # the pair of the last word and the first character is left out below
     found = [running[:number], pairs[: max(number - 1, 0)], pairs[number:]]
     scattered, running = scattered[number:], pairs[number:]
-    for length in range(3, min(CHAR_ORDERS[-1], chars.size) + 1):
+    for length in range(3, min(CHAR_ORDERS[-1], len(text)) + 1):
         behind = scattered[length - 1 :] + np.uint64(length)
         behind += running[: behind.size]
         running = _scatter(behind)
@@ -141,14 +155,16 @@ def _run_hashes(words: Codes, chars: Codes) -> tuple[Codes, int]:
     return np.concatenate(found), found[0].size + found[1].size
 
 
-def word_codes(text: str) -> Codes:
-    """One 64-bit code for each word or punctuation mark of a text, in order; numbers are one word by their length."""
-    if not text:
-        return _NOTHING
-    words = _WORD.findall(_DIGITS.sub(_by_length, text.lower()))
+def _words(lowered: str) -> list[str]:
+    """Words and punctuation marks of a text in lower case, in order; numbers are one word by their length."""
+    return _WORD.findall(_DIGITS.sub(_by_length, lowered))
+
+
+def word_codes(words: Sequence[str]) -> Codes:
+    """One 64-bit code for each word."""
     if not words:
         return _NOTHING
-    codes = _points("".join(words))
+    codes = _points("".join(words)).astype(np.uint64)
     lengths = np.fromiter(map(len, words), np.int64, len(words))
     starts = lengths.cumsum()
     starts -= lengths
@@ -159,6 +175,9 @@ def word_codes(text: str) -> Codes:
     codes += np.uint64(7)
     total: Codes = np.add.reduceat(_scatter(codes), starts)
     return total
+
+
+_KNOWN = KnownWords(_scatter, word_codes)
 
 
 def _by_length(number: re.Match[str]) -> str:
@@ -174,11 +193,18 @@ def hashed(view: PromptView) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     Returns:
         (indices, values) as in `FeatureRow`.
     """
-    ask = bounded(view.ask, *ASK_CHARS)
-    smooth = f" {_SPACE.sub(' ', _DIGITS.sub('0', ask.lower()))} "
-    hashes, words = _run_hashes(word_codes(ask), _points(smooth))
-    pasted = _scatter(word_codes(bounded(view.pasted, *PASTE_CHARS))) if view.pasted else _NOTHING
-    return _columns(hashes, words, pasted)
+    lowered = bounded(view.ask, *ASK_CHARS).lower()
+    hashes, words = _run_hashes(_words(lowered), _smooth(_DIGITS.sub("0", lowered)))
+    pasted = bounded(view.pasted, *PASTE_CHARS)
+    return _columns(hashes, words, _scatter(word_codes(_words(pasted.lower()))) if pasted else _NOTHING)
+
+
+def _smooth(text: str) -> str:
+    """A text with one blank for each run of white space, and one before and behind it."""
+    single = " ".join(text.split())
+    head = " " if text[:1].isspace() else ""
+    tail = " " if single and text[-1:].isspace() else ""
+    return f" {head}{single}{tail} "
 
 
 @lru_cache(maxsize=128)

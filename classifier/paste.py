@@ -86,7 +86,7 @@ def split_ask(text: str) -> Split:
     seen_ask = False
     for block in re.split(r"\n\s*\n", text):
         lines = block.split("\n")
-        flags = [is_material(line) for line in lines]
+        flags = [is_material(line) for line in lines] if len(lines) > 1 else [False]  # one line is no material, below
         # A single odd line in a paragraph of prose is prose; a block is material where most of its lines are.
         if sum(flags) >= 2 and sum(flags) * 2 > sum(1 for line in lines if line.strip()):
             lead = _leading_prose(lines, flags)

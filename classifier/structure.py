@@ -147,6 +147,11 @@ def _has_structured(text: str) -> bool:
     return _JSON.search(text) is not None
 
 
+def _at_lines(pattern: re.Pattern[str], text: str) -> int:
+    """How many lines begin as ``pattern`` says; of a single line, without looking at every character of it."""
+    return len(pattern.findall(text)) if "\n" in text else int(pattern.match(text) is not None)
+
+
 def _log(count: float) -> float:
     return math.log1p(count)
 
@@ -166,8 +171,8 @@ def _ask_part(ask: str) -> list[float]:
         _log(ask.count("?") + ask.count("？") + ask.count("؟")),
         float(stripped.endswith(("?", "？", "؟"))),
         _log(ask.count(",") + ask.count("，") + ask.count("、") + ask.count(";")),
-        _log(len(_LIST_ITEM.findall(ask))),
-        _log(len(_OPTION.findall(ask))),
+        _log(_at_lines(_LIST_ITEM, ask)),
+        _log(_at_lines(_OPTION, ask)),
         _log(len(_NUMBER.findall(ask))),
         capitals / letters,
         marks / max(1, n_chars),
