@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.conversation import GATE_SHAPES
+from classifier.conversation import GATE_SIZES
 from classifier.deep import DEEP_FILES
 from classifier.embedding import EMBEDDING, EmbeddingTerm, read_term
 from classifier.features import HASHED_SIZE, SCHEMA
@@ -167,7 +167,7 @@ def _first_stage(arrays: Mapping[str, NDArray[Any]]) -> tuple[LinearScorer, Cali
         f64["structure_weights"], arrays["hashed_weights"].astype(np.float32), f64["bias"], f64["mean"], f64["scale"]
     )
     gate = arrays["follow_up"].astype(np.float64)
-    if gate.shape not in ((GATE_SHAPES,), (GATE_SHAPES + HASHED_SIZE,)) or not np.isfinite(gate).all():
+    if gate.ndim != 1 or gate.size not in GATE_SIZES or not np.isfinite(gate).all():
         raise ValueError(f"follow_up has shape {gate.shape}, or is not finite")
     return scorer, Calibration(f64["slope"], f64["offset"]), gate
 

@@ -9,72 +9,17 @@ How a follow-up opens is learnt too, from hashed words and characters in all our
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.features import FeatureRow, feature_row
+from classifier.features import HASHED_SIZE, FeatureRow, feature_row
 from classifier.prompt import PromptView, view_of
-
-GATE_NAMES = (
-    "log_chars",
-    "log_words",
-    "shorter",
-    "overlap_ask",
-    "overlap_answer",
-    "question",
-    "pasted",
-    "new_words",
-    "capital",
-    "log_turns",
-)
-GATE_SHAPES = len(GATE_NAMES) + 1
-"""Weights of the shapes and of the constant, in front of those of the hashed opening."""
+from classifier.turn_shapes import ASK, GATE_SHAPES, OLDER_SHAPES, gate_features
 
 OPENING = 80
 """Characters of the newest ask whose words the gate reads, hashed like those of any ask."""
-
-_WORD = re.compile(r"\w+")
-_FRAME = 500
-
-
-def _grams(text: str) -> set[str]:
-    lowered = " ".join(_WORD.findall(text.lower()))
-    return {lowered[i : i + 4] for i in range(len(lowered) - 3)}
-
-
-def gate_features(view: PromptView) -> NDArray[np.float64]:
-    """Shape of a possible follow-up.
-
-    Args:
-        view: A view with a history.
-
-    Returns:
-        (len(GATE_NAMES) + 1,): the features and a constant 1 for the bias.
-    """
-    ask = view.ask[:_FRAME]
-    before = view.previous[0][:_FRAME] if view.previous else ""
-    grams = _grams(ask)
-    size = max(1, len(grams))
-    answer = view.answer[:1_500]
-    overlap, answered = len(grams & _grams(before)) / size, len(grams & _grams(answer)) / size
-    return np.array(
-        [
-            math.log1p(len(ask)) / 4,
-            math.log1p(len(_WORD.findall(ask))) / 3,
-            float(len(ask) < len(before) / 2),
-            overlap,
-            answered,
-            float("?" in ask or "？" in ask),
-            float(bool(view.pasted)),
-            math.log1p(len(grams) * (1 - max(overlap, answered))) / 4,
-            float(ask[:1].isupper()),
-            math.log1p(view.n_turns),
-            1.0,
-        ]
-    )
 
 
 def opening_row(view: PromptView) -> FeatureRow:
@@ -82,12 +27,22 @@ def opening_row(view: PromptView) -> FeatureRow:
     return feature_row(view_of(view.ask[:OPENING]))
 
 
+GATE_SIZES = tuple(shapes + opening for shapes in (OLDER_SHAPES, GATE_SHAPES) for opening in (0, HASHED_SIZE))
+"""Sizes that the weights of a gate may have."""
+
+
+def shapes_of(weights: NDArray[np.float64]) -> int:
+    """How many of a gate's weights belong to its shapes; the rest belongs to the hashed opening."""
+    return weights.size - HASHED_SIZE if weights.size > HASHED_SIZE else weights.size
+
+
 def continuation(view: PromptView, weights: NDArray[np.float64]) -> float:
     """Probability that the newest ask continues what went before.
 
     Args:
         view: The prompt view.
-        weights: (GATE_SHAPES,) learnt weights, or (GATE_SHAPES + HASHED_SIZE,) with those of the opening.
+        weights: Learnt weights: GATE_SHAPES of them, or OLDER_SHAPES in earlier artifacts, and behind them those of the
+            hashed opening, HASHED_SIZE or none (`GATE_SIZES`).
 
     Returns:
         0.0 without a history, 1.0 where structure says so (`PromptView.is_follow_up`), else the gate's probability.
@@ -96,10 +51,11 @@ def continuation(view: PromptView, weights: NDArray[np.float64]) -> float:
         return 0.0
     if view.is_follow_up:
         return 1.0
-    odds = gate_features(view) @ weights[:GATE_SHAPES]
-    if weights.size > GATE_SHAPES:
+    shapes = shapes_of(weights)
+    odds = gate_features(view)[:shapes] @ weights[:shapes]
+    if weights.size > shapes:
         row = opening_row(view)
-        odds += row.values @ weights[GATE_SHAPES:].take(row.indices)
+        odds += row.values @ weights[shapes:].take(row.indices)
     return float(1.0 / (1.0 + math.exp(-float(np.clip(odds, -30, 30)))))
 
 
@@ -107,5 +63,5 @@ def carried_view(view: PromptView) -> PromptView:
     """The view of what the newest ask continues: the ask before it, with the newest one behind it."""
     if not view.previous or view.in_tool_loop:
         return view
-    joined = f"{view.previous[0][:1_000]}\n{view.ask[:_FRAME]}"
+    joined = f"{view.previous[0][:1_000]}\n{view.ask[:ASK]}"
     return replace(view, ask=joined, previous=view.previous[1:])

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.conversation import GATE_NAMES, GATE_SHAPES, gate_features, opening_row
+from classifier.conversation import opening_row
 from classifier.features import HASHED_SIZE
 from classifier.prompt import PromptView, view_of
 from classifier.record import LabelledRequest
+from classifier.turn_shapes import CONSTANT, GATE_SHAPES, gate_features
 from training.first_stage import hashed_matrix
 
 Floats = NDArray[np.float64]
@@ -58,18 +59,19 @@ def fit_gate(rows: Sequence[LabelledRequest], seed: int = 0) -> Floats:
 
     examples = list(gate_examples(rows, seed))
     if len({label for _, label, _ in examples}) < 2:
-        return np.append(np.zeros(len(GATE_NAMES)), 4.0)
+        return np.where(np.arange(GATE_SHAPES) == CONSTANT, 4.0, 0.0)
     views = [view for view, _, _ in examples]
     shapes = np.array([gate_features(view) for view in views])
     hashed = hashed_matrix([opening_row(view) for view in views])
     used = np.flatnonzero(np.bincount(hashed.indices, minlength=HASHED_SIZE) >= LEAST_ROWS)
-    design = hstack((csr_matrix(shapes[:, :-1]), hashed[:, used] * GAIN), format="csr")
+    varying = np.flatnonzero(np.arange(GATE_SHAPES) != CONSTANT)
+    design = hstack((csr_matrix(shapes[:, varying]), hashed[:, used] * GAIN), format="csr")
     model = LogisticRegression(C=C, max_iter=1_000)
     model.fit(design, [label for _, label, _ in examples], [weight for _, _, weight in examples])
     weights = np.zeros(GATE_SHAPES + HASHED_SIZE)
-    weights[: len(GATE_NAMES)] = model.coef_[0, : len(GATE_NAMES)]
-    weights[len(GATE_NAMES)] = model.intercept_[0]
-    weights[GATE_SHAPES + used] = model.coef_[0, len(GATE_NAMES) :] * GAIN
+    weights[varying] = model.coef_[0, : varying.size]
+    weights[CONSTANT] = model.intercept_[0]
+    weights[GATE_SHAPES + used] = model.coef_[0, varying.size :] * GAIN
     return weights.astype(np.float16).astype(np.float64)  # as they are stored: training sees what serving sees
 
 
