@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
+
+from service.metric_texts import text_of
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
 
@@ -67,6 +69,7 @@ class Metrics:
         )
         self.reloads = Counter("autotier_reloads", "Reloads by result.", ("result",), registry=self.registry)
         self._watched: dict[str, _Snapshots] = {}
+        self._first_tokens: dict[str, Histogram] = {}
         self._children: dict[tuple[Counter, tuple[str, ...]], Counter] = {}
         self.feedback = Counter("autotier_feedback", "Feedback by kind.", ("kind",), registry=self.registry)
 
@@ -81,8 +84,15 @@ class Metrics:
         """Counts a request by what came of the artifact's embedding."""
         self.count(self.embedding, result)
 
+    def observe_first_token(self, tier: str, seconds: float) -> None:
+        """Adds to the histogram of first tokens, as `count` does."""
+        child = self._first_tokens.get(tier)
+        if child is None:
+            child = self._first_tokens[tier] = self.first_token.labels(tier)
+        child.observe(seconds)
+
     def watch(self, prefix: str, snapshot: Snapshot) -> None:
-        """Shows the numbers of ``snapshot()`` as gauges named ``autotier_<prefix>_<key>``.
+        """Shows the numbers of ``snapshot()`` as ``autotier_<prefix>_<key>``: counters where a key ends in ``_total``.
 
         A second call with the same prefix, after a reload, takes the place of the first.
         """
@@ -102,7 +112,10 @@ class _Snapshots(Collector):
         self._prefix = prefix
         self.snapshot = snapshot
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
+    def collect(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
         for name, value in self.snapshot().items():
-            clean = "".join(c if c.isalnum() else "_" for c in name)
-            yield GaugeMetricFamily(f"autotier_{self._prefix}_{clean}", f"{self._prefix}: {name}.", value=value)
+            number = f"{self._prefix}_" + "".join(c if c.isalnum() else "_" for c in name)
+            # OpenMetrics keeps `_total` for counters; the exposition adds it to their names again.
+            plain = number.removesuffix("_total")
+            family = GaugeMetricFamily if plain == number else CounterMetricFamily
+            yield family(f"autotier_{plain}", text_of(plain), value=value)

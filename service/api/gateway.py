@@ -127,10 +127,10 @@ class ChatGateway:
     async def answer(self, request: Request, surface: str = "chat") -> Response:
         """The whole life of one chat request; never raises a RequestError."""
         exchange = Exchange(surface)
-        gone: asyncio.Task[None] | None = None
+        gone: asyncio.Future[None] | None = None
         try:
             asked = await self.read(request, exchange)
-            gone = self.overload.drain.watch(_disconnected(request))
+            gone = self.overload.drain.watch(lambda: _disconnected(request))
             reply = await unless(gone, self._reply(asked, exchange))
             if not isinstance(reply, Answer):
                 return self._streamed(reply, exchange, asked, gone)
@@ -221,14 +221,16 @@ class ChatGateway:
         self.finish(exchange, "answered", 200)
         return Response(body, media_type="application/json", headers=exchange.headers())
 
-    def _streamed(self, serving: Stream, exchange: Exchange, asked: ChatRequest, gone: asyncio.Task[None]) -> Response:
+    def _streamed(
+        self, serving: Stream, exchange: Exchange, asked: ChatRequest, gone: asyncio.Future[None]
+    ) -> Response:
         exchange.deployment_id = serving.deployment.id
         exchange.first_token_ms = exchange.elapsed_ms
         envelope = Envelope(exchange.completion_id, int(exchange.created_s), serving.deployment.id, asked.include_usage)
         slow_client_s = self.configuration.server.slow_client_s
         return EventStream(serving, exchange, envelope, gone, _Ends(self, asked), slow_client_s=slow_client_s)
 
-    def _refused(self, exchange: Exchange, error: RequestError, gone: asyncio.Task[None] | None) -> Response:
+    def _refused(self, exchange: Exchange, error: RequestError, gone: asyncio.Future[None] | None) -> Response:
         if gone is not None:
             gone.cancel()
         self.finish(exchange, "failed" if exchange.attempts else "refused", error.status, error)
@@ -261,7 +263,7 @@ class ChatGateway:
             if attempt.outcome is Outcome.UNAUTHORIZED:
                 log.error("%s: %s refused our key: %s", exchange.id, attempt.deployment_id, attempt.detail)
         if exchange.first_token_ms is not None:
-            self.metrics.first_token.labels(tier).observe(exchange.first_token_ms / 1000)
+            self.metrics.observe_first_token(tier, exchange.first_token_ms / 1000)
         if self.shadow is not None and decision is not None and exchange.request is not None:
             self.shadow.offer(exchange.id, exchange.created_s, decision, exchange.request.matrix)
         self.recorder.record(lambda: exchange.record(ending, status, total_ms, self.configuration, error, self.keys))

@@ -55,7 +55,7 @@ class EventStream(Response):
         serving: Stream,
         exchange: Exchange,
         envelope: Envelope,
-        gone: asyncio.Task[None],
+        gone: asyncio.Future[None],
         ends: Ends,
         *,
         slow_client_s: float,

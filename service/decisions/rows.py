@@ -106,6 +106,9 @@ def merged(statements: Iterable[FeedbackRecord]) -> list[FeedbackRecord]:
 
 def storable(value: Any) -> Any:
     """A value that both databases take: no NUL, no lone surrogate, no NaN, no integer beyond 64 bits."""
+    kind = type(value)  # what nearly all values are comes first
+    if value is None or (kind is str and value.isascii() and "\x00" not in value):
+        return value
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, str):

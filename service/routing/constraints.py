@@ -91,11 +91,12 @@ class Constraints:
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
+        self._contexts = sorted({d.context for _, d in configuration.deployments()})
 
     def room(self, reserve: int) -> list[int]:
-        """For every deployment: prompt tokens by our count that fit beside ``reserve``."""
+        """For every deployment (one of equal context): prompt tokens by our count that fit beside ``reserve``."""
         margin = self._configuration.limits.token_margin
-        return [int((d.context - reserve) / margin) for _, d in self._configuration.deployments()]
+        return [int((context - reserve) / margin) for context in self._contexts]
 
     def of_tier(self, tier: Tier, needs: Needs) -> Allowed:
         """The deployments of ``tier`` that may serve ``needs``, in order, and what was removed."""

@@ -8,6 +8,7 @@ not OpenAI's passes only to deployments that list it in ``extra_fields``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from service.config import Deployment
@@ -85,6 +86,11 @@ def honoured(deployment: Deployment) -> frozenset[str]:
 ANSWER_LIMITS = ("max_tokens", "max_completion_tokens")
 
 
+@lru_cache(maxsize=64)
+def _with_both_limits(known: frozenset[str]) -> frozenset[str]:
+    return known | set(ANSWER_LIMITS) if any(name in known for name in ANSWER_LIMITS) else known
+
+
 def changes_answer(name: str, value: Any) -> bool:
     """Whether leaving the field out would change the answer."""
     if name in HARMLESS or value is None:
@@ -115,9 +121,7 @@ def check_names(body: Mapping[str, Any], configured: frozenset[str]) -> None:
 
 def unexpressed(body: Mapping[str, Any], deployment: Deployment) -> tuple[str, ...]:
     """Fields of ``body`` that ``deployment`` cannot express and that change the answer; empty if it can serve."""
-    known = honoured(deployment)
-    if any(name in known for name in ANSWER_LIMITS):
-        known |= set(ANSWER_LIMITS)
+    known = _with_both_limits(honoured(deployment))
     return tuple(
         name
         for name, value in body.items()

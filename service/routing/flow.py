@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from classifier import Tier
 from classifier.hold import goes_on_with
@@ -43,6 +43,17 @@ class Settled:
     choice: Choice
     allowed: Allowed
     displaced: Tier | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What was found out about a request before its tier was settled."""
+
+    recomputed: bool
+    is_regeneration: bool
+    tokens_at_least: int
+    assignment: Assignment | None
+    hold: Hold | None
 
 
 class Flow:
@@ -111,14 +122,8 @@ class Flow:
         settled = self._settle(choice, request, needs)
         if not dry_run:
             self._recent.remember(look.same_request, settled.allowed.tier, now_s)
-        return replace(
-            self._decision(look, needs, settled),
-            recomputed=recomputed,
-            is_regeneration=regenerated is not None,
-            tokens_at_least=at_least,
-            assignment=assignment,
-            follows=hold.decision_id or None if hold else None,
-        )
+        before_it = _Before(recomputed, regenerated is not None, at_least, assignment, hold)
+        return self._decision(look, needs, settled, before_it)
 
     async def _needs(self, request: ChatRequest, look: Look) -> tuple[Needs, int]:
         """What the request needs, and a lower bound of its tokens."""
@@ -218,7 +223,7 @@ class Flow:
                 return Settled(Choice(tier, Reason.PRIVACY, detail), lower, displaced=choice.tier)
         return None
 
-    def _decision(self, look: Look, needs: Needs, settled: Settled) -> RouteDecision:
+    def _decision(self, look: Look, needs: Needs, settled: Settled, before_it: _Before) -> RouteDecision:
         tier = settled.allowed.tier
         spoken = look.classification
         confidence = 1.0 if settled.choice.reason is Reason.OVERRIDE else spoken.probabilities[tier] if spoken else None
@@ -236,6 +241,11 @@ class Flow:
             tokens=needs.tokens,
             private=needs.private,
             view=look.view,
+            recomputed=before_it.recomputed,
+            is_regeneration=before_it.is_regeneration,
+            tokens_at_least=before_it.tokens_at_least,
+            assignment=before_it.assignment,
+            follows=before_it.hold.decision_id or None if before_it.hold else None,
         )
 
     def _fallbacks(self, tier: Tier, needs: Needs) -> tuple[Deployment, ...]:

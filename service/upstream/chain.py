@@ -331,17 +331,32 @@ class Chain:
         if not self._fleet.is_local(deployment):
             await serving.until_first_token()
             return
-        waiting = asyncio.ensure_future(serving.until_first_token())
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None  # a coroutine that awaits has one
+        looking: asyncio.Task[None] | None = None
+        is_lost = False
+
+        async def look() -> None:
+            nonlocal is_lost
+            if not await self._fleet.reach(self._fleet.endpoint(deployment), afresh=True):
+                is_lost = True
+                task.cancel()
+
+        def begin() -> None:
+            nonlocal looking
+            looking = loop.create_task(look())
+
+        timer = loop.call_later(self._limits.connect_ms / 1000, begin)
         try:
-            await asyncio.wait((waiting,), timeout=self._limits.connect_ms / 1000)
-            lost = not waiting.done() and not await self._fleet.reach(self._fleet.endpoint(deployment), afresh=True)
-            if not lost or waiting.done():
-                await waiting
-                return
+            await serving.until_first_token()
+            return
+        except asyncio.CancelledError:
+            if not is_lost or task.uncancel() > 0:  # somebody else's
+                raise
         finally:
-            if not waiting.done():
-                waiting.cancel()
-                await asyncio.wait((waiting,))
+            timer.cancel()
+            if looking is not None and not looking.done():
+                looking.cancel()
         await serving.fail(UpstreamFailure(Outcome.CONNECT, "the host stopped answering after its pre-flight"))
 
     def _is_cold(self, walk: Walk, deployment: Deployment) -> bool:
