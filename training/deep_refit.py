@@ -91,10 +91,10 @@ def needed(start: Artifact) -> None:
     Raises:
         DatasetError: Packages are not installed, or the artifact has no second stage.
     """
-    if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
-        raise DatasetError(f"--deep needs {', '.join(missing)}: install what is missing, or leave --deep out")
     if start.stack is None:
         raise DatasetError(f"{start.id} has no second stage to refit: leave --deep out, or train one --from-scratch")
+    if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
+        raise DatasetError(f"--deep needs {', '.join(missing)}: install what is missing, or leave --deep out")
 
 
 def refit(plan: Plan, start: Artifact, anchors: Anchors, found: Gathered, say: Say, step: Step) -> Refitted:

@@ -215,19 +215,19 @@ def shown(result: Retrained) -> Iterator[str]:
 
 def _strengths(tried: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Each strength with what it brought and cost where rows were held out, and which was taken."""
-    head = "strengths "
+    if not tried:
+        return
+    yield "strengths  held out: change of log loss (less is better) and of right answers; * is taken"
+    yield "             prior  base rows' weight   labels   base rows   right  worst tier"
     for one in tried:
-        taken = one["chosen"]
-        why = "loses too much of: " + ", ".join(one["too_far"]) if one["too_far"] else ""
-        if taken:
-            why = "taken: the weakest, " + why if why else "taken: the best on labels that spares base rows"
+        why = f"too far: base rows lose {', '.join(one['too_far'])}" if one["too_far"] else ""
+        if one["chosen"]:
+            why = f"the weakest, yet {why}" if why else "the best on labels that spares base rows"
         yield (
-            f"{head} {'*' if taken else ' '} prior {one['penalty']:<4g} base {one['anchor']:<4g}"
-            f" log loss of held-out labels {-one['labels_gain']:+.3f}, of base rows {one['base_loss']:+.4f}"
-            f" (right {one['base_right']:+.1%}, worst tier {one['worst_tier_right']:+.1%})"
-            + (f"  {why}" if why else "")
-        )
-        head = "          "
+            f"           {'*' if one['chosen'] else ' '} {one['penalty']:>5g} {one['anchor']:>18g}"
+            f"   {-one['labels_gain']:+.3f}     {one['base_loss']:+.4f}  {one['base_right']:+6.1%}"
+            f"  {one['worst_tier_right']:+10.1%}  {why}"
+        ).rstrip()
 
 
 def _from_scratch(

@@ -24,7 +24,7 @@ from training.dataset import EXAMPLES_FILE, FROZEN_FILE, DatasetError, data_path
 from training.gate import judge
 from training.held_out import HeldOut
 from training.logged_labels import LoggedLabel
-from training.month import REQUESTS, label_of
+from training.month import REQUESTS, World, label_of
 
 pytestmark = pytest.mark.timeout(600)
 NEEDED = ("torch", "onnx", "onnxruntime", "tokenizers")
@@ -195,6 +195,14 @@ def test_labels_without_text_are_an_error_that_says_which_key_to_set(
     """Nothing is written."""
     with pytest.raises(DatasetError, match=message):
         retrain.run(plan(tmp_path / "none", data), labels(**said))  # type: ignore[arg-type]  # of the parametrisation
+
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_champion_without_a_second_stage_says_so(place: World, tmp_path: Path) -> None:
+    """Before anything is read or written."""
+    with pytest.raises(DatasetError, match="has no second stage to refit"):
+        retrain.run(plan(tmp_path / "none", place.data, place.champion), labels())
 
     assert not (tmp_path / "none").exists()
 
