@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.parts import Parts, parts_of
+from service.api.query import KNOWN_QUERY
 from service.cache.answers import AnswerCache
 from service.errors import InvalidRequest, RecordNotFound
 
-router = APIRouter()
+router = APIRouter(dependencies=KNOWN_QUERY)
+MOST_KEYS = 1_000
+"""That one request names."""
 
 
 def _cache(request: Request) -> AnswerCache:
@@ -80,6 +84,23 @@ def _verification(cache: AnswerCache) -> dict[str, Any] | None:
 async def clear(request: Request) -> dict[str, Any]:
     """Forgets everything."""
     return {"object": "cache", "removed": await _cache(request).clear()}
+
+
+class Kept(BaseModel):
+    """Where answers are kept: `cache.key` of decisions."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    keys: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MOST_KEYS)]
+
+
+@router.post("/v1/admin/cache/forget")
+async def forget(kept: Kept, request: Request) -> dict[str, Any]:
+    """Forgets the answers to decisions that were deleted; none where the cache is off."""
+    gateway = parts_of(request).gateway
+    gateway.authenticator.admin_of(request)
+    cache = gateway.replies.cache
+    return {"object": "cache", "removed": 0 if cache is None else await cache.forget(kept.keys)}
 
 
 @router.get("/v1/admin/cache/{name}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -146,6 +146,15 @@ class AnswerCache:
         if self.semantic is not None and entry is not None:
             self._counts["rejected_total"] += await self.semantic.forget(entry, place)
         self._counts["rejected_total"] += gone
+        return gone
+
+    async def forget(self, places: Iterable[str]) -> int:
+        """Forgets the answers kept under these, wrong or not, without their neighbours; how many there were."""
+        gone = 0
+        for place in places:
+            if self.semantic is not None:
+                await self.semantic.vectors.remove(place)
+            gone += await self.answers.delete(place)
         return gone
 
     async def clear(self) -> int:

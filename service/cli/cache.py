@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import click
 
 from service.cli.cache_evaluate import command as evaluate
 from service.cli.cache_judge import command as judge
-
-DEFAULT_BASE = "http://127.0.0.1:4000"
-LIMIT_S = 30.0
+from service.cli.running import DEFAULT_BASE, ask
 
 
 @click.group("cache")
@@ -99,31 +95,4 @@ def evict(name: str, base: str, key: str | None) -> None:
 
 
 def _ask(method: str, base: str, name: str, key: str | None) -> dict[str, Any]:
-    """The service's answer.
-
-    Raises:
-        click.ClickException: It cannot be reached or refuses, in one line.
-    """
-    if urlsplit(base).scheme not in ("http", "https"):
-        raise click.ClickException(f"--base {base}: write an address such as {DEFAULT_BASE}")
-    path = "/v1/admin/cache" + (f"/{quote(name, safe='')}" if name else "")
-    headers = {"authorization": f"Bearer {key}"} if key else {}
-    request = urllib.request.Request(base.rstrip("/") + path, method=method, headers=headers)  # noqa: S310  # the user's
-    proxies = urllib.request.ProxyHandler({}) if _is_here(base) else urllib.request.ProxyHandler()
-    opener = urllib.request.build_opener(proxies)
-    try:
-        with opener.open(request, timeout=LIMIT_S) as answer:
-            shown: dict[str, Any] = json.load(answer)
-            return shown
-    except urllib.error.HTTPError as error:
-        try:
-            words = json.load(error)["error"]["message"]
-        except (ValueError, KeyError, TypeError):
-            words = f"HTTP {error.code}"
-        raise click.ClickException(f"{base}: {words}") from None
-    except OSError as error:
-        raise click.ClickException(f"no service at {base}: {getattr(error, 'reason', error)}") from None
-
-
-def _is_here(base: str) -> bool:
-    return urlsplit(base).hostname in ("127.0.0.1", "localhost", "::1")
+    return ask(method, base, "/v1/admin/cache" + (f"/{quote(name, safe='')}" if name else ""), key)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, RowMapping, Select, func, select
 
 from classifier import Tier
@@ -46,6 +47,25 @@ def page_of_decisions(connection: Connection, after: str) -> list[DecisionRecord
     """The next whole decisions by id, which is by time."""
     query = select(decisions).where(decisions.c.id > after).order_by(decisions.c.id).limit(PAGE)
     return _with_attempts(connection, connection.execute(query).mappings().all())
+
+
+def page_of_cache_keys(
+    connection: Connection, after: str, *, caller: str | None, before_s: float | None
+) -> tuple[str | None, list[str]]:
+    """The last id of the next decisions of a caller, or older than a time, and the keys of their answers in the cache.
+
+    Returns:
+        (None, []) where there are no more.
+    """
+    query = select(decisions.c.id, decisions.c.decision).where(decisions.c.id > after)
+    if caller is not None:
+        query = query.where(decisions.c.caller == caller)
+    if before_s is not None:
+        query = query.where(decisions.c.created_s < before_s)
+    rows = connection.execute(query.order_by(decisions.c.id).limit(PAGE)).all()
+    used = [orjson.loads(row.decision).get("cache") for row in rows if row.decision]
+    keys = [one["key"] for one in used if isinstance(one, dict) and isinstance(one.get("key"), str)]
+    return (rows[-1].id, keys) if rows else (None, [])
 
 
 def _with_attempts(connection: Connection, rows: Sequence[RowMapping]) -> list[DecisionRecord]:

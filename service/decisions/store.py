@@ -189,6 +189,17 @@ class DecisionStore:
                 return
             after = page[-1].id
 
+    def cache_keys(self, *, caller: str | None = None, before_s: float | None = None) -> Iterator[list[str]]:
+        """Where the cache keeps the answers to decisions of a caller, or older than a time, in pages; read lazily."""
+        after = ""
+        while True:
+            with self._reading() as connection:
+                last, keys = reading.page_of_cache_keys(connection, after, caller=caller, before_s=before_s)
+            if last is None:
+                return
+            after = last
+            yield keys
+
     def delete_before(self, before_s: float) -> pruning.Deleted:
         """Deletes everything older than a time (Unix seconds); returns how much."""
         with store_errors(self.location):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 
 from service.cache.local_model import installed
 from service.cli.cache import command
+from service.cli.log import command as log
 from tests.house import FAST, House
 from tests.servers import RedisServer
 
@@ -359,6 +361,38 @@ def semantic(request: pytest.FixtureRequest) -> Iterator[House]:
         return
     with RedisServer() as server, House(change=with_cache(redis_url=server.url, **settings)) as house:
         yield house
+
+
+def test_deleting_a_caller_reaches_the_cache(semantic: House) -> None:
+    """No equal and no similar ask gets an answer of theirs any more; another caller's answer stays."""
+    semantic.reset()
+    texts = ("How do I list the open ports of a Linux machine?", "Which way shows the open ports of my Linux machine?")
+    ask(semantic, texts[0], "carl")
+    ask(semantic, texts[0], "ben")
+    assert ask(semantic, texts[0], "carl").headers["x-autotier-cache"] == "hit-exact"
+    store, key = ("--store", f"sqlite:///{semantic.folder / 'demo.sqlite3'}"), ("--key", KEYS["anna"])
+    what = ("delete", "--caller", "carl", "--yes", "--base", semantic.base)
+    time.sleep(0.5)  # records are written behind the answers
+
+    done = CliRunner().invoke(log, [*store, *what, *key])
+
+    assert done.exit_code == 0, done.output
+    assert "2 decisions" in done.output
+    assert "1 answers in the cache forgotten" in done.output
+    assert [ask(semantic, text, "carl").headers["x-autotier-cache"] for text in (texts[1], texts[0])] == [
+        "miss",
+        "miss",
+    ]
+    assert ask(semantic, texts[0], "ben").headers["x-autotier-cache"] == "hit-exact"
+
+
+def test_every_number_is_described_and_only_counters_end_in_total(semantic: House) -> None:
+    """HELP has a sentence for each, not its name again."""
+    text = semantic.get("/metrics", headers={"authorization": f"Bearer {KEYS['anna']}"}).text
+
+    assert "# HELP autotier_cache_semantic_served_total Hits by a similar ask." in text
+    assert re.findall(r"# HELP autotier_(\w+) \1\.$|# HELP (autotier_\w+) *$", text, re.MULTILINE) == []
+    assert re.findall(r"# TYPE (\w+_total) gauge", text) == []
 
 
 def test_other_words_for_the_same_are_answered_here(semantic: House) -> None:

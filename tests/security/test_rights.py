@@ -58,6 +58,7 @@ def test_without_a_known_key_nothing_is_answered(running: House, header: str) ->
         running.get("/metrics", headers=headers),
         running.get("/v1/admin/savings", headers=headers),
         running.get("/v1/admin/cache", headers=headers),
+        running.post("/v1/admin/cache/forget", {"keys": []}, headers=headers),
     ]
 
     assert [a.status_code for a in answers] == [401] * len(answers)
@@ -95,6 +96,15 @@ def test_rights_are_never_met_by_a_lower_tier(running: House) -> None:
     assert (named.status_code, needed.status_code) == (403, 403)
     assert "reasoning" in needed.json()["error"]["message"]
     assert not running.hosts["cloud1"].log().on("/v1/chat/completions")
+
+
+def test_only_an_admin_takes_answers_out_of_the_cache(running: House) -> None:
+    """Not even an empty list of them."""
+    refused = running.post("/v1/admin/cache/forget", {"keys": []}, headers=bearer("anna"))
+    done = running.post("/v1/admin/cache/forget", {"keys": ["0" * 32]}, headers=bearer("root"))
+
+    assert (refused.status_code, done.status_code) == (403, 200)
+    assert done.json()["removed"] == 0  # the cache is off in this house
 
 
 def test_only_an_admin_reloads(running: House) -> None:

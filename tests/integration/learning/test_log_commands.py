@@ -99,6 +99,20 @@ def test_deleting_says_how_much(filled: DecisionStore, store_url: str) -> None:
     assert [one.caller for one in filled.recent()] == ["ben"]
 
 
+def test_deleting_says_where_answers_may_be_left_in_a_cache(
+    filled: DecisionStore, decision: DecisionFactory, store_url: str
+) -> None:
+    """Nobody answers at the address of the service: the log is deleted, and the rest said."""
+    filled.write(Batch.of([decision(caller="carl", decision={"cache": {"status": "miss", "key": "0" * 32}})]))
+
+    said = run(store_url, "delete", "--caller", "carl", "--yes", "--base", "http://127.0.0.1:9").output
+
+    assert said.startswith(
+        "1 decisions, 1 attempts deleted\ntheir answers may be in the cache of a running service still"
+    )
+    assert "no service at http://127.0.0.1:9" in said
+
+
 def test_deleting_by_age(filled: DecisionStore, store_url: str) -> None:
     """Everything before a date."""
     said = run(store_url, "delete", "--before", "2100-01-01", "--yes").output
