@@ -83,15 +83,10 @@ class Wanted:
         arrays = arrays_of(head.weights, head.bias, *rows.joins(head.held_out, challenger))
         described = self._described(x.shape[1])
         term = read_term(arrays, described, second=challenger.stack is not None)
-        deaf = np.zeros_like(head.held_out)
-        alone, both = rows.joins(deaf, challenger)
-        control = replace(term, alone=replace(alone, second=0.0), both=both and replace(both, second=0.0))
-        after, gain = None, None
-        if held is not None:
-            after, without = (rows.held_out(held, said, challenger, term) for said in (head.held_out, deaf))
-            gain = label_gain(held, without, after, rows.labels, plan.seed)
+        after = None if held is None else rows.held_out(held, head.held_out, challenger, term)
+        gain = None if held is None or after is None else label_gain(held, after, rows.labels, plan.seed)
         trial = Trial(self.deadline_ms, self.timed, self.stages, plan.seed)
-        earned = earns(challenger, term, control, frozen, vectors[1], gain, trial)
+        earned = earns(challenger, term, frozen, vectors[1], gain, trial)
         for line in earned.lines:
             say(line)
         report = made.report | {"embedding": earned.report(described, len(labels), len(found.views))}

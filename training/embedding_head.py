@@ -23,6 +23,9 @@ MOST_STEPS = 80
 LEAST_JOINED = 60
 """Rows below which a join is not fitted: then the head has no say there."""
 
+LEAST_TRUST = 0.2
+"""Weight of the stages' log-probabilities below which these rows contradict them, and no join can be read off them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -70,17 +73,30 @@ def fit_head(x: Vectors, soft: Floats, weights: Floats, fold: NDArray[np.intp], 
 
 
 def fit_join(plain: Floats, logodds: Floats, soft: Floats, weights: Floats) -> Stack:
-    """The join of the stages' probabilities with the head's log-odds; without enough rows the stages alone.
+    """The join of the stages' probabilities with the head's log-odds: what the vectors tell beyond the stages, alone.
+
+    The stages are calibrated on prompts that are not all here. A join fitted freely would calibrate them anew on these
+    rows, and would look like a gain of vectors that say nothing. So two are fitted, one of them without the vectors,
+    and the one is read through the inverse of the other: where the vectors tell nothing it is the identity.
 
     Args:
         plain: (n, 3) probabilities out of source.
         logodds: (n, 3) of heads that had not seen the row's fold.
         soft: (n, 3) label distributions.
         weights: (n,).
+
+    Returns:
+        The join; the identity of fewer than `LEAST_JOINED` rows, and where the head is no help.
     """
-    if plain.shape[0] < LEAST_JOINED:
-        return Stack(1.0, 0.0, np.zeros(3), np.zeros((0, 3)))
-    return fit_stack(plain, logodds, np.zeros((plain.shape[0], 0)), soft, weights)
+    if plain.shape[0] >= LEAST_JOINED:
+        none = np.zeros((plain.shape[0], 0))
+        heard, deaf = (fit_stack(plain, said, none, soft, weights) for said in (logodds, np.zeros_like(logodds)))
+        if (
+            deaf.first >= LEAST_TRUST and heard.second > 0
+        ):  # a head that is right by turning it round has learnt nothing
+            offset = (heard.offset - deaf.offset) / deaf.first
+            return Stack(heard.first / deaf.first, heard.second / deaf.first, offset, np.zeros((0, 3)))
+    return Stack(1.0, 0.0, np.zeros(3), np.zeros((0, 3)))
 
 
 def _fitted(x: Vectors, soft: Floats, weights: Floats, penalty: float, start: Floats | None) -> tuple[Floats, Floats]:
