@@ -39,7 +39,7 @@ def conversations(rows: Sequence[LabelledRequest]) -> list[LabelledRequest]:
 C, GAIN, LEAST_ROWS = 0.3, 3.0, 3
 """Inverse strength of the penalty, factor on the opening's hashed features, rows that a column must have."""
 
-SAID, LIKELY, CHANGED, MADE = 1.0, 0.4, 2.5, 0.15
+SAID, LIKELY, CHANGED, MADE = 1.0, 0.4, 1.7, 0.15
 """Weights of a turn that says it continues, one that only likely does, one that says it changes, a made-up change."""
 
 
