@@ -104,6 +104,8 @@ def _retrain(
     )  # fmt: skip
     name, also = options["embedding"], {}
     with ExitStack() as stack, parallel_config(n_jobs=jobs), steps() as step:
+        if out is None:  # what is finished lies elsewhere by then
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
         found = stack.enter_context(labels(config, store, texts=plan.deep or name is not None))
         if name is not None:
             from service.cli.embedding import in_the_house, wanted
@@ -113,7 +115,7 @@ def _retrain(
             )
             found, also = found if is_local else in_the_house(found), {"also": embedding.add}
         result = run(plan, found, say=lambda line: click.echo(line, err=True), step=step, **also)
-    path = result.path if out is not None else _placed(versions, result)
+        path = result.path if out is not None else _placed(versions, result)
     from training.older_schema import keep
     from training.promotion import TRAINED
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from service.config import Configuration
-from service.doctor import cache, cloud, house, ollama
+from service.doctor import cache, cloud, embedding, house, ollama
 from service.doctor.cloud import CloudReport
 from service.doctor.endpoints import Endpoint, ToldEnvironment, endpoints_of
 from service.doctor.findings import Finding, Status
@@ -36,6 +36,7 @@ def examine(
     found.append(house.clock(report.ahead_s for report in reports))
     found.append(house.store(configuration.store.url))
     found.append(house.classifier(configuration, source))
+    found += embedding.embeddings(configuration)
     return found + house.shared_state(configuration.state) + cache.cache(configuration)
 
 

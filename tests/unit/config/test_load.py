@@ -134,6 +134,17 @@ def test_our_own_form_needs_no_notes() -> None:
         (_set("classifier.judge", {"deployment": "x"}), "classifier.judge.deployment", "no deployment is 'x'"),
         (_set("classifier.judge", {"deployment": "coding-local", "accuracy": 1}), "classifier.judge.accuracy", "0.99"),
         (_set("classifier.judge", {"bound": 0.1}), "classifier.judge.deployment", "Id of the local deployment"),
+        (
+            _set("classifier.embeddings", {"a": {"host": "openai", "model": "text-embedding-3-small"}}),
+            "classifier.embeddings.a.host",
+            "write one of: mini, macbook",
+        ),
+        (
+            _set("classifier.embeddings", {"a": {"host": "nas", "model": "nomic-embed-text"}}),
+            "classifier.embeddings.a.host",
+            "no host is named 'nas'",
+        ),
+        (_set("classifier.embeddings", {"a": {"host": "mini"}}), "classifier.embeddings.a.model", "nomic-embed-text"),
     ],
 )
 def test_a_wrong_key_type_or_value_is_one_line_with_key_and_fix(
