@@ -7,9 +7,10 @@ from typing import Any, cast
 from fastapi import APIRouter, Request
 
 from service.api.parts import Running, parts_of
+from service.api.query import KNOWN_QUERY
 from service.errors import AutotierError, InvalidRequest
 
-router = APIRouter()
+router = APIRouter(dependencies=KNOWN_QUERY)
 
 
 @router.post("/v1/admin/reload")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import math
 from collections.abc import AsyncIterator, Callable
@@ -11,6 +12,7 @@ from typing import cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -22,6 +24,7 @@ from service.errors import AutotierError, InvalidRequest, RequestError
 
 log = logging.getLogger("autotier.api")
 
+SURFACES = (chat, models, feedback, decisions, health, admin, cache, savings)
 Opener = Callable[[], AbstractAsyncContextManager[Running]]
 
 
@@ -82,7 +85,7 @@ def create_app(opener: Opener) -> Application:
     )
     app.state.failed = None
     app.add_middleware(Leases)
-    for module in (chat, models, feedback, decisions, health, admin, cache, savings):
+    for module in SURFACES:
         app.include_router(module.router)
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -101,8 +104,22 @@ async def _request_error(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    message = f"{request.method} {request.url.path}: {error.detail}"
+    message = f"{request.method} {request.url.path}: {error.detail}{_instead(request, error)}"
     return error_response(_Plain(error.status_code, message), error.headers or {})
+
+
+def _instead(request: Request, error: HTTPException) -> str:
+    """What to write, for a path or a method that is none here."""
+    if error.status_code == 405:
+        return f"; use {allowed}" if (allowed := (error.headers or {}).get("Allow")) else ""
+    if error.status_code != 404:
+        return ""
+    routes = (route.path for module in SURFACES for route in module.router.routes if isinstance(route, APIRoute))
+    paths = sorted({path for path in routes if "admin" not in path})
+    last = request.url.path.rstrip("/").rpartition("/")[2]
+    near = [path for path in paths if last and path.endswith(f"/{last}")]
+    near = near or difflib.get_close_matches(request.url.path[:80], paths, 1, 0.7)
+    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(paths)}"
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
@@ -110,6 +127,10 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     if first["type"] == "json_invalid":  # its place is a byte, not a field
         return error_response(InvalidRequest(f"the body is not JSON: {first['ctx']['error']}"), {})
+    kind = request.headers.get("content-type", "")
+    if first["loc"] == ("body",) and "json" not in kind.lower():
+        came = f"it came as {kind[:80]}" if kind else "it came without one"
+        return error_response(InvalidRequest(f"the body is read with content-type: application/json; {came}"), {})
     where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
     return error_response(InvalidRequest(f"{where or 'body'}: {first['msg']}", param=where or None), {})
 

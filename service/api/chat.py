@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from service.api.parts import parts_of
+from service.api.query import KNOWN_QUERY
 
 PATH = "/v1/chat/completions"
 
@@ -42,7 +43,7 @@ async def chat_completions(request: Request) -> Response:
     return await parts_of(request).gateway.answer(request)
 
 
-@router.post("/v1/route", openapi_extra=_CHAT_BODY)
+@router.post("/v1/route", openapi_extra=_CHAT_BODY, dependencies=KNOWN_QUERY)
 async def route(request: Request) -> Response:
     """What a chat request with this body would be decided as; nothing is sent or recorded."""
     decision = await parts_of(request).gateway.dry_run(request)

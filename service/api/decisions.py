@@ -9,11 +9,12 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from service.api.parts import Parts, parts_of
+from service.api.query import KNOWN_QUERY
 from service.decisions.records import DecisionRecord
 from service.errors import RecordNotFound
 from service.routing.request import CallerIdentity
 
-router = APIRouter()
+router = APIRouter(dependencies=KNOWN_QUERY)
 
 ID = re.compile(r"dec_[0-9a-f]{32}", re.ASCII)
 

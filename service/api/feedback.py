@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from classifier import Tier
 from service.api.decisions import visible
 from service.api.parts import parts_of
+from service.api.query import KNOWN_QUERY
 from service.decisions.records import FeedbackRecord
 
-router = APIRouter()
+router = APIRouter(dependencies=KNOWN_QUERY)
 
 
 class Feedback(BaseModel):

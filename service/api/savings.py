@@ -9,9 +9,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 
 from service.api.parts import parts_of
+from service.api.query import KNOWN_QUERY
 from service.learning.savings import price_of, savings
 
-router = APIRouter()
+router = APIRouter(dependencies=KNOWN_QUERY)
 
 LIMIT_S = 60.0
 DAY_S = 86_400

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from classifier.features import SCHEMA
@@ -50,6 +51,69 @@ def test_feedback_is_kept_and_belongs_to_a_decision(house: House) -> None:
     assert [(f["correct_tier"], f["solved"]) for f in kept] == [("coding", False)]
     assert (unknown.status_code, empty.status_code) == (404, 400)
     assert empty.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_feedback_that_is_not_sent_as_json_is_told_how(house: House) -> None:
+    """The body may be right: what is wrong is its type, and curl's default is none that helps."""
+    body = f'{{"decision_id": "dec_{"0" * 32}", "solved": true}}'
+    answers = [
+        httpx.post(f"{house.base}/v1/feedback", content=body, headers=headers, trust_env=False, timeout=30)
+        for headers in ({"content-type": "text/plain"}, {"content-type": "application/x-www-form-urlencoded"})
+    ]
+
+    assert [answer.status_code for answer in answers] == [400, 400]
+    said = [answer.json()["error"]["message"] for answer in answers]
+    assert said[0] == "the body is read with content-type: application/json; it came as text/plain"
+    assert "x-www-form-urlencoded" in said[1]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "param"),
+    [
+        ("POST", "/v1/feedback?decision=1", "decision"),
+        ("POST", "/v1/route?tier=coding", "tier"),
+        ("POST", "/v1/admin/reload?force=1", "force"),
+        ("GET", "/v1/admin/savings?day=7", "day"),
+        ("GET", f"/v1/decisions/dec_{'0' * 32}?full=1", "full"),
+    ],
+)
+def test_a_query_key_that_nobody_reads_is_refused_by_name(house: House, method: str, path: str, param: str) -> None:
+    """As an unknown field of a body is."""
+    answer = httpx.request(method, f"{house.base}{path}", json={} if method == "POST" else None, trust_env=False)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == param
+    assert "there is no such query key" in answer.json()["error"]["message"]
+
+
+def test_openai_s_routes_ignore_query_keys_as_openai_does(house: House) -> None:
+    """Some clients send api-version with every request; what a route of ours reads is no mistake."""
+    body = {"model": "lightweight", "messages": [{"role": "user", "content": "Say hello"}]}
+
+    answers = [
+        house.post("/v1/chat/completions?api-version=2024-10-21", body),
+        house.get("/v1/models?api-version=2024-10-21"),
+        house.get("/v1/admin/savings?days=7"),
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "said"),
+    [
+        ("GET", "/v1/route", 405, "; use POST"),
+        ("POST", "/chat/completions", 404, "did you mean /v1/chat/completions?"),
+        ("POST", "/v1/chat/completion", 404, "did you mean /v1/chat/completions?"),
+        ("POST", "/api/generate", 404, "there are /healthz, /metrics, /readyz, /v1/chat/completions, /v1/decisions/"),
+    ],
+)
+def test_a_path_that_is_none_is_told_which_are(house: House, method: str, path: str, status: int, said: str) -> None:
+    """The usual mistake is a base address without /v1."""
+    answer = httpx.request(method, f"{house.base}{path}", trust_env=False, timeout=30)
+
+    assert answer.status_code == status
+    assert said in answer.json()["error"]["message"]
 
 
 def test_a_rejected_answer_escalates_its_conversation(house: House) -> None:
@@ -169,6 +233,7 @@ def test_a_record_keeps_what_retraining_needs(house: House) -> None:
     assert kept is not None
     assert (kept.schema, kept.language, kept.row.indices.size) == (SCHEMA, "en", kept.row.values.size)
     assert (kept.second is None) == (before.decision["stage"] == 1)
+    assert (kept.first is None) == (kept.second is None)
     assert before.decision["follows"] is None
     assert after.decision["follows"] == before.id
     assert after.decision["unit"] == before.decision["unit"]
