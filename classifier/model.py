@@ -57,6 +57,7 @@ class Classification:
         signal: False if there is nothing to judge; the service then takes its default.
         continues: Probability that the newest ask continues the conversation, 0 without a history.
         second: The second stage's three log-odds, or None where it was not asked.
+        first: What the first stage alone said, where the second was asked too; else None.
         before: What the stages before a judge said, or None where none was asked.
         embedding: What came of asking the artifact's embedding, or None where nobody asked (`classifier.embedded`).
         explain: Gives `features` and `needed` for a tier against another, when somebody asks: it takes a fifth of the
@@ -75,6 +76,7 @@ class Classification:
     second: tuple[float, float, float] | None = None
     before: Classification | None = None
     embedding: Heard | None = None
+    first: tuple[float, float, float] | None = None
     explain: Callable[[Tier, Tier], tuple[tuple[Feature, ...], str]] = field(
         default=_unexplained, compare=False, repr=False
     )
@@ -135,7 +137,8 @@ class Classifier:
         costs = self._matrix(matrix)
         continues = continuation(view, self.artifact.follow_up)
         row = feature_row(carried_view(view) if continues >= 0.5 else view)
-        vector, second = self._both(view, row, self._view_probabilities(view, row, continues), costs)
+        first = self._view_probabilities(view, row, continues)
+        vector, second = self._both(view, row, first, costs)
         probabilities = dict(zip(TIERS, vector.tolist(), strict=True))
         tier = choose(probabilities, costs)
         runner_up = max((t for t in TIERS if t is not tier), key=probabilities.__getitem__)
@@ -150,6 +153,7 @@ class Classifier:
             view.signal,
             continues,
             second,
+            first=None if second is None else (float(first[0]), float(first[1]), float(first[2])),
             explain=cache(partial(spoken, self.artifact.first, row)),
         )
 

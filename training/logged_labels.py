@@ -39,7 +39,8 @@ class LoggedLabel:
         values: (k,) float64.
         carried: The features are those of the ask together with the one that it continues (the likelier reading).
         second_logodds: The second stage's three log-odds of the view, or None where it was not asked.
-        first_said: Probabilities that the first stage gave then, where it alone spoke; else None.
+        first_said: Probabilities that the first stage gave then, or None where that is not known.
+        both_said: Those of both stages together, where the second spoke too; else None.
         language: Two-letter code, "" where it is not clear.
         tier: The label.
         source: ``caller`` (a tier that somebody named), ``solved``, ``rating``, or the name of an implicit source.
@@ -75,6 +76,7 @@ class LoggedLabel:
     explicit: bool
     view: PromptView | None = None
     first_said: tuple[float, float, float] | None = None
+    both_said: tuple[float, float, float] | None = None
     embedding_logodds: tuple[float, float, float] | None = None
     embedding_head: str = ""
     private: bool = False

@@ -2,8 +2,8 @@
 
 Their columns mean nothing to the model of today, so they shape no weights. What the artifact of their time said of them
 is still a calibrated word beside a label, and calibration and join are tuned by those. It comes from the first that
-there is: the artifact that decided, by its weights (kept among the versions); what was said then, where the first stage
-spoke alone; another artifact of that schema. Rows without any are counted as unusable.
+there is: the artifact that decided, by its weights (kept among the versions); what the stages said then, which the
+record keeps; another artifact of that schema. Rows without any are counted as unusable.
 """
 
 from __future__ import annotations
@@ -113,7 +113,8 @@ class OldScorers:
             if one.id == label.artifact and (word := one.word(label)) is not None:
                 return word
         if label.first_said is not None:
-            return OldWord(_log(np.array(label.first_said)), None, "as it was said then")
+            both = None if label.both_said is None else _log(np.array(label.both_said))
+            return OldWord(_log(np.array(label.first_said)), both, "as it was said then")
         return next((word for one in reversed(fitting) if (word := one.word(label)) is not None), None)
 
 

@@ -9,19 +9,21 @@ The column ``features`` is one JSON object:
 ``values``      their values, 0 to 1: base64 of 16-bit integers, 65,535 is 1
 ``carried``     true: features of the ask together with the one that it continues (the likelier reading)
 ``second``      the second stage's three log-odds, or null where it was not asked
+``first``       log-probabilities of the first stage where the second was asked too; left out otherwise
 ``language``    two-letter code of the ask's language, "" where it is not clear
 ``embedding``   the three log-odds of the artifact's embedding; left out where it was not heard
 ``head``        which head said them (``classifier.embedding.EmbeddingTerm.head``); left out with them
 ==============  ========================================================================================
 
 Numbers of several bytes have the lowest first. Written out as JSON, a row would take a quarter of a request's time.
-Rows of older versions lack the last five and have lists of numbers; ``kept_row`` reads them too, so that a new key
+Rows of older versions lack the last six and have lists of numbers; ``kept_row`` reads them too, so that a new key
 here takes no migration.
 The artifact is a column of its own.
 """
 
 from __future__ import annotations
 
+import math
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,6 +48,7 @@ class KeptRow:
         row: The arrays.
         carried: See the module.
         second: The second stage's log-odds, or None.
+        first: The first stage's log-probabilities where the second was asked too, or None.
         language: Two-letter code, or "".
         embedding: Log-odds of the embedding, or None.
         head: Which head said them, or "".
@@ -58,6 +61,7 @@ class KeptRow:
     language: str = ""
     embedding: tuple[float, float, float] | None = None
     head: str = ""
+    first: tuple[float, float, float] | None = None
 
 
 def kept_features(view: PromptView, spoken: Classification | None, language: str) -> dict[str, Any]:
@@ -78,6 +82,7 @@ def kept_features(view: PromptView, spoken: Classification | None, language: str
         "values": _packed(np.rint(row.values * _ONE).astype("<u2")),
         "carried": carried,
         "second": [round(z, 4) for z in spoken.second] if spoken is not None and spoken.second is not None else None,
+        **({"first": [round(math.log(max(p, 1e-9)), 4) for p in spoken.first]} if spoken and spoken.first else {}),
         "language": language,
         **({"embedding": [round(z, 4) for z in heard.logodds], "head": heard.head} if heard and heard.logodds else {}),
     }
@@ -94,11 +99,12 @@ def kept_row(kept: Mapping[str, Any] | None) -> KeptRow | None:
             _numbers(kept["values"], "<u2", _ONE).astype(np.float64),
         )
         schema = int(kept["schema"])
-        odds, heard = _three(kept.get("second")), _three(kept.get("embedding"))
+        odds, heard, first = (_three(kept.get(name)) for name in ("second", "embedding", "first"))
     except (KeyError, TypeError, ValueError, IndexError):  # binascii's error is a ValueError
         return None
     language, head = str(kept.get("language") or ""), str(kept.get("head") or "")
-    return KeptRow(schema, row, bool(kept.get("carried")), odds, language, heard, head if heard is not None else "")
+    head = head if heard is not None else ""
+    return KeptRow(schema, row, bool(kept.get("carried")), odds, language, heard, head, first)
 
 
 def _three(kept: Any) -> tuple[float, float, float] | None:

@@ -6,6 +6,7 @@ alike beyond it, those that somebody said before those that were concluded, so t
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -229,6 +230,7 @@ class Labels:
 
 def _logged(row: Mapping[str, Any], kept: KeptRow, label: Label, weight: float) -> LoggedLabel:
     decision = orjson.loads(row["decision"])
+    first_said, both_said = _said_then(decision, kept)
     return LoggedLabel(
         decision_id=row["id"],
         decided_s=row["created_s"],
@@ -251,20 +253,31 @@ def _logged(row: Mapping[str, Any], kept: KeptRow, label: Label, weight: float) 
         weight=weight,
         explicit=label.explicit,
         view=_view(row.get("messages")),
-        first_said=_first_said(decision),
+        first_said=first_said,
+        both_said=both_said,
         embedding_logodds=kept.embedding,
         embedding_head=kept.head,
         private=bool(decision.get("private")),
     )
 
 
-def _first_said(decision: Mapping[str, Any]) -> tuple[float, float, float] | None:
-    """Probabilities of the first stage where it spoke alone."""
-    said = decision.get("probabilities")
-    if decision.get("stage") != 1 or not isinstance(said, dict):
-        return None
+Three = tuple[float, float, float]
+
+
+def _said_then(decision: Mapping[str, Any], kept: KeptRow) -> tuple[Three | None, Three | None]:
+    """Probabilities of the first stage, and of both together, before an embedding or a judge changed them."""
+    heard = decision.get("embedding")
+    before = heard.get("before") if isinstance(heard, dict) else None
+    said = before or decision.get("before_judge") or decision.get("probabilities")
+    if decision.get("stage") is None or not isinstance(said, dict):
+        return None, None
     one, two, three = (float(said.get(str(tier)) or 0.0) for tier in Tier)
-    return one, two, three
+    if kept.second is None and decision["stage"] != 2:
+        return (one, two, three), None
+    if kept.second is None or kept.first is None:  # written by a version that did not keep it
+        return None, None
+    a, b, c = (math.exp(z) for z in kept.first)
+    return (a, b, c), (one, two, three)
 
 
 def _view(stored: str | None) -> PromptView | None:

@@ -197,24 +197,32 @@ def test_conclusions_are_shown_beside_what_was_said(store: DecisionStore, decisi
 def test_labels_of_an_older_schema_are_counted_by_the_scorer_that_speaks_for_them(
     store: DecisionStore, decision: DecisionFactory
 ) -> None:
-    """What the first stage said then comes with them where it spoke alone; without any word they cannot be used."""
-    said_then = {"lightweight": 0.2, "coding": 0.3, "reasoning": 0.5}
+    """What the stages said then comes with them, before an embedding or a judge; without any word they are unusable."""
+    then = {"lightweight": 0.2, "coding": 0.3, "reasoning": 0.5}
+    later = {"lightweight": 0.0, "coding": 0.0, "reasoning": 1.0}
     old = {"schema": 0, "structure": [1.0], "indices": [1], "values": [1.0]}
-    alone = decision(features=old, decision={"stage": 1, "probabilities": said_then})
-    both = decision(features=old, decision={"stage": 2, "probabilities": said_then})
-    store.write(Batch.of([alone, both]))
-    for one in (alone, both):
+    second = {**old, "second": [1.0, 0.0, -1.0]}
+    alone = decision(features=old, decision={"stage": 1, "probabilities": then})
+    heard = decision(features=old, decision={"stage": 1, "probabilities": later, "embedding": {"before": then}})
+    judged = decision(features=old, decision={"stage": 3, "probabilities": later, "before_judge": then})
+    both = decision(features={**second, "first": [-1.0, -2.0, -0.7]}, decision={"stage": 2, "probabilities": then})
+    bare = decision(features=second, decision={"stage": 2, "probabilities": then})
+    lost = decision(features=old, decision={"stage": 2, "probabilities": then})
+    made = [alone, heard, judged, both, bare, lost]
+    store.write(Batch.of(made))
+    for one in made:
         store.add_feedback(said(one))
 
     def older(label: LoggedLabel) -> str | None:
         return "as it was said then" if label.first_said else None
 
     labels = Labels(store, lambda _: 0.0, 200, older)
-    summary = labels.summary()
+    summary, found = labels.summary(), {label.decision_id: label for label in labels.labels()}
 
-    assert {label.decision_id: label.first_said for label in labels.labels()} == {
-        alone.id: (0.2, 0.3, 0.5),
-        both.id: None,
-    }
-    assert summary["older"] == {"feature schema 0, as it was said then": 1}
-    assert (summary["labels"], summary["unusable"]) == (0, {"feature schema 0": 1})
+    assert [found[one.id].first_said for one in (alone, heard, judged)] == [(0.2, 0.3, 0.5)] * 3
+    assert [found[one.id].both_said for one in (alone, heard, judged)] == [None] * 3
+    assert found[both.id].first_said == pytest.approx(np.exp([-1.0, -2.0, -0.7]))
+    assert found[both.id].both_said == (0.2, 0.3, 0.5)
+    assert [found[one.id].first_said for one in (bare, lost)] == [None, None]
+    assert summary["older"] == {"feature schema 0, as it was said then": 4}
+    assert (summary["labels"], summary["unusable"]) == (0, {"feature schema 0": 2})

@@ -47,6 +47,20 @@ def test_a_follow_up_is_kept_as_what_it_was_judged_by() -> None:
     assert np.array_equal(back.row.indices, feature_row(carried_view(view)).indices)
 
 
+def test_the_word_of_the_first_stage_is_kept_where_the_second_spoke_too() -> None:
+    """With the probabilities of the record a row then needs no artifact to say what was thought of it."""
+    view = view_of(ASK)
+    alone = classifier.load(stages=1).classify_view(view)
+    spoken = replace(alone, second=(0.25, -1.5, 2.0), first=(0.2, 0.3, 0.5))
+
+    back = kept_row(kept_features(view, spoken, ""))
+
+    assert back is not None
+    assert back.first is not None
+    assert np.allclose(np.exp(back.first), [0.2, 0.3, 0.5], atol=1e-4)
+    assert "first" not in kept_features(view, alone, "")
+
+
 def test_the_log_odds_of_the_second_stage_are_kept() -> None:
     """Three numbers where it was asked."""
     view = view_of(ASK)

@@ -59,6 +59,10 @@ def test_without_that_artifact_what_was_said_then_counts_then_another_of_its_sch
     assert said is not None
     assert np.exp(said.first) == pytest.approx([0.2, 0.3, 0.5])
     assert said.through == "as it was said then"
+    both = scorers.word(old(1, artifact="gone", first_said=(0.2, 0.3, 0.5), both_said=(0.1, 0.1, 0.8)))
+    assert both is not None
+    assert both.served is not None
+    assert np.exp(both.served) == pytest.approx([0.1, 0.1, 0.8])
     assert other is not None
     assert (other.through, other.served) == (f"through {youngest}", None)
 
