@@ -140,6 +140,8 @@ class Service:
         Raises:
             AutotierError: They cannot be built.
         """
+        loop = asyncio.get_running_loop()
+        self._lasting.metrics.watch("loop", lambda: {"tasks": float(len(asyncio.all_tasks(loop)))})
         self._lasting.metrics.watch("places", self._lasting.overload.slots.snapshot)
         if self._shared is not None:
             self._lasting.metrics.watch("state", self._shared.snapshot)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _TEXTS = {
+    "loop_tasks": "Tasks of the event loop now.",
     "places_running": "Requests at work now.",
     "places_waiting": "Requests that wait for a place now.",
     "places_refused": "Requests refused because the queue was full or the wait too long.",

@@ -26,6 +26,7 @@ MOST_WAITING_BYTES = 256 * 1024
 MOST_INFLATED = 16 * 1024 * 1024
 """Bytes that one piece of a compressed body may become: hosts are asked not to compress, some do all the same."""
 
+_TYPE = b"content-type"
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
@@ -53,6 +54,11 @@ class Response:
     def headers(self) -> CIMultiDict[str]:
         """As the host sent them."""
         return CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in self._raw)
+
+    @property
+    def content_type(self) -> str:
+        """Of the body, in lower case; "" where the host does not say."""
+        return next((value.decode("latin-1").lower() for name, value in self._raw if name.lower() == _TYPE), "")
 
     @property
     def content(self) -> Response:
@@ -172,6 +178,7 @@ class Connection(asyncio.Protocol):
         self._response: Response | None = None
         self._head_bytes = 0
         self._until_close = False
+        self._is_stray = False
         self._parser = httptools.HttpResponseParser(self)
         # As aiohttp bears it: what strict readers refuse is sent by hosts that people run.
         self._parser.set_dangerous_leniencies(
@@ -228,6 +235,8 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(NotHTTP(f"{type(error).__name__}: {error}"))
+        if self._is_stray:
+            self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio says that the connection is gone."""
@@ -248,6 +257,10 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     # httptools
+
+    def on_message_begin(self) -> None:
+        """httptools found the beginning of an answer: one that nobody has asked for could be taken for the next."""
+        self._is_stray = self._response is None
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """httptools found a header."""

@@ -150,9 +150,14 @@ class Pool:
 
     async def _addresses(self, host: _Host) -> Sequence[aiohappyeyeballs.AddrInfoType]:
         if not host.addresses or self._loop.time() - host.asked_s > NAMES_S:
-            found = await self._loop.getaddrinfo(host.origin.host, host.origin.port, type=socket.SOCK_STREAM)
-            host.addresses, host.asked_s = found, self._loop.time()
+            host.addresses, host.asked_s = await self._asked(*host.origin[:2]), self._loop.time()
         return host.addresses
+
+    async def _asked(self, name: str, port: int) -> Sequence[aiohappyeyeballs.AddrInfoType]:
+        try:  # an address is no name: no thread that asks a resolver
+            return socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        except socket.gaierror:
+            return await self._loop.getaddrinfo(name, port, type=socket.SOCK_STREAM)
 
     def _secure(self) -> ssl.SSLContext:
         if self._context is None:

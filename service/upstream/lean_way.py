@@ -133,7 +133,7 @@ class LeanWay:
             raise UpstreamFailure(Outcome.CONNECT, str(error)) from None
         response = await self._sent(where, body, call)
         if response.status == 200:
-            kind = response.headers.get("Content-Type", "")
+            kind = response.content_type
             if "html" in kind:
                 response.close()
                 raise garbage(f"content type {kind}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 _SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8}|\d{6}|\d{4})$")
 """Dates as providers append them: ``-2025-04-14`` (OpenAI), ``-20250414`` (Anthropic), ``-0613``, ``-2411`` (older)."""
@@ -21,6 +22,11 @@ def is_same_model(asked: str, served: str, served_as: Iterable[str] = ()) -> boo
         served: The name by the host.
         served_as: Other names that count, from the configuration.
     """
+    return _is_same(asked, served, tuple(served_as))
+
+
+@lru_cache(maxsize=256)
+def _is_same(asked: str, served: str, served_as: tuple[str, ...]) -> bool:
     given = _plain(served)
     if any(_equal(_plain(name), given) for name in (asked, *served_as)):
         return True

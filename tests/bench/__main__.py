@@ -19,7 +19,7 @@ BENCHES: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, dict[str, 
     "peers": lambda given: peers.run(given.scale, tuple(given.only or ALL)),
     "loop_lag": lambda given: loop_lag.run(given.scale),
     "faults": lambda given: faults.run(tuple(given.only or faults.CONTENDERS)),
-    "soak": lambda given: soak.run(given.requests),
+    "soak": lambda given: soak.run(max(int(given.requests * given.scale), 1)),
 }
 
 
@@ -30,7 +30,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--only", action="append", metavar="CONTENDER", help="peers, faults: only this one (repeatable)"
     )
-    parser.add_argument("--requests", type=int, default=5000, help="soak: requests")
+    parser.add_argument("--requests", type=int, default=100_000, help="soak: requests")
     parser.add_argument("--write", action="store_true", help="put the tables of all kept results into README.md")
     given = parser.parse_args(argv)
     for name in given.names:

@@ -133,9 +133,14 @@ def loop_lag(result: dict[str, Any]) -> str:
 
 def soak(result: dict[str, Any]) -> str:
     """What grew over many requests."""
-    words = {"rss_mb": "resident memory, MB", "descriptors": "file descriptors", "threads": "threads"}
+    words = {
+        "rss_mb": "resident memory, MB",
+        "descriptors": "file descriptors",
+        "threads": "threads",
+        "tasks": "tasks of the event loop",
+    }
     rows = [
-        [words[key], f"{value['early']:.0f}", f"{value['late']:.0f}", f"{value['per_1000']:+.2f}"]
+        [words[key], f"{value['early']:.0f}", f"{value['late']:.0f}", f"{value['per_1000']:+.3f}"]
         for key, value in result["growth"].items()
     ]
     head = [
