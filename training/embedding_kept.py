@@ -44,26 +44,21 @@ def keep(plan: Plan, made: Retrained, found: Gathered, say: Say) -> Retrained:
     """
     challenger, champion = load_artifact(made.path), load_artifact(plan.champion)
     held, term = HeldOut.read(made.path), challenger.embedding
-    if held is not None and champion.embedding is not None:
-        held = champion_heard(held, champion, found)
-    if term is None and champion.embedding is None:
-        return made
+    if held is None or (term is None and champion.embedding is None):
+        return made  # nothing was learnt, or nobody has an embedding
+    held = champion_heard(held, champion, found)
     new: dict[str, dict[str, NDArray[Any]]] = {}
     said: tuple[str, ...] = ()
     if term is not None:
         anchors = load_anchors(challenger, plan.data, plan.cache, FOLDS)
-        labels = np.flatnonzero(found.heads == term.head)
-        rows = Rows.of(challenger, anchors, found, held, labels)
+        rows = Rows.of(challenger, anchors, found, held, np.flatnonzero(found.heads == term.head))
         logodds = np.concatenate([_out_of_source(challenger, anchors.keys), found.heard[rows.labels]])
-        if held is not None:
-            held = rows.held_out(held, logodds, challenger, term)
-        joins = rows.joins(logodds, challenger)
-        new = {EMBEDDING: arrays_of(term.weights, term.bias, *joins)}
+        held = rows.held_out(held, logodds, challenger, term)
+        new = {EMBEDDING: arrays_of(term.weights, term.bias, *rows.joins(logodds, challenger))}
         said = (f"embedding {term.name} stays; {rows.labels.size} labels that it was heard about tune its joins",)
         say(said[0])
-    if held is not None:
-        held.write(made.path)
-    name = extended(made.path, new, challenger.metadata.get("embedding"), [HELD_OUT] if held is not None else [])
+    held.write(made.path)
+    name = extended(made.path, new, challenger.metadata.get("embedding"), [HELD_OUT])
     return replace(made, id=name, notes=(*made.notes, *said))
 
 

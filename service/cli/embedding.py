@@ -177,7 +177,7 @@ def vectors_of(config: Path | None, folder: Path) -> VectorsOf:
             raise VectorsMissing(str(error)) from error
         try:
             there = asked.model()
-            if (there.model, there.digest, there.prefix) != (model.model, model.digest, model.prefix):
+            if (there.model, there.digest) != (model.model, model.digest):
                 raise VectorsMissing(f"{asked.settings.host} has another {term.name} than it was trained with")
             return KeptVectors(model, folder, asked.vectors).of(texts)
         finally:
