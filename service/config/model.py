@@ -206,7 +206,8 @@ class Policy(Strict):
         default=0.8,
         ge=0,
         le=1,
-        description="Probability at which a new ask may leave its conversation's tier downwards.",
+        description="Probability at which a new ask may leave its conversation's tier downwards; "
+        "more where it may continue what went before.",
     )
     regeneration_s: float = Field(
         default=120.0, ge=0, description="Window in which the same messages are a regeneration."

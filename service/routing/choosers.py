@@ -98,9 +98,8 @@ def _conversation(s: Situation) -> Choice | None:
         return None  # the classifier's own word
     if spoken.tier is held:
         return Choice(held, Reason.CONVERSATION, f"the conversation is on {held}, the classifier agrees")
-    why = (
-        "continues" if spoken.continues >= 0.5 else f"not sure enough to leave it (below {s.step_down_confidence:.2f})"
-    )
+    likely = spoken.continues >= 0.5
+    why = "continues" if likely else f"may continue ({spoken.continues:.2f}): not sure enough to leave it"
     return Choice(held, Reason.CONVERSATION, f"the conversation is on {held}: the new ask {why}")
 
 
