@@ -72,6 +72,7 @@ _LONG = 6
 
 _QUESTION = ("?", "？", "؟")
 _SENTENCE = (".", "!", "。")
+_LETTER = re.compile("[A-Za-z]")
 _QUOTES = re.compile('["“«「]')
 _SCRIPTS = ((0x250, "latin"), (0x530, "cyrillic"), (0x700, "arabic"), (0xE00, "indic"), (0x2000, ""), (0x3100, "kana"))
 
@@ -88,10 +89,12 @@ def gate_features(view: PromptView) -> NDArray[np.float64]:
     ask = view.ask[:ASK]
     before = view.previous[0][:ASK] if view.previous else ""
     answer = view.answer[:ANSWER]
-    grams = _grams(ask)
+    words, answered_words = _words(ask), _words(answer)
+    earlier = " ".join(view.previous)[:ANSWER]
+    grams = _grams(words)
     size = max(1, len(grams))
-    overlap, answered = len(grams & _grams(before)) / size, len(grams & _grams(answer)) / size
-    words = _WORD.findall(ask.lower())
+    overlap, answered = len(grams & _grams(_words(before))) / size, len(grams & _grams(answered_words)) / size
+    known = {*_words(earlier), *answered_words}
     return np.array(
         [
             math.log1p(len(ask)) / 4,
@@ -105,20 +108,23 @@ def gate_features(view: PromptView) -> NDArray[np.float64]:
             float(ask[:1].isupper()),
             math.log1p(view.n_turns),
             1.0,
-            *_beside(view, ask, words, f"{' '.join(view.previous)[:ANSWER]} {answer}"),
+            *_beside(view, ask, words, known, f"{earlier} {answer}"),
             *_form(view, ask, len(words)),
         ]
     )
 
 
-def _grams(text: str) -> set[str]:
-    lowered = " ".join(_WORD.findall(text.lower()))
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+def _grams(words: list[str]) -> set[str]:
+    lowered = " ".join(words)
     return {lowered[i : i + 4] for i in range(len(lowered) - 3)}
 
 
-def _beside(view: PromptView, ask: str, words: list[str], history: str) -> tuple[float, ...]:
-    """The ask beside what was said before: from `answer_asks` to `first_shared`."""
-    known = set(_WORD.findall(history.lower()))
+def _beside(view: PromptView, ask: str, words: list[str], known: set[str], history: str) -> tuple[float, ...]:
+    """The ask beside what was said before, and its words: from `answer_asks` to `first_shared`."""
     shared = known.intersection(words)
     names = set(_NAME.findall(ask))
     code = "`" in view.answer[:ANSWER]
@@ -157,13 +163,16 @@ def _form(view: PromptView, ask: str, words: int) -> tuple[float, ...]:
         float(words <= 3),
         float(words <= 6),
         float(bool(_QUOTES.search(ask))),
-        math.log1p(sum(c.isdigit() for c in ask)) / 2,
+        math.log1p(sum(map(str.isdigit, ask))) / 2,
     )
 
 
 def _script(text: str) -> str:
     """The script of most letters among the first 200 characters, "" without a letter."""
-    counts = Counter(_script_of(ord(c)) for c in text[:200] if c.isalpha())
+    head = text[:200]
+    if head.isascii():
+        return "latin" if _LETTER.search(head) else ""
+    counts = Counter(_script_of(ord(c)) for c in head if c.isalpha())
     return max(sorted(counts), key=counts.__getitem__) if counts else ""
 
 
