@@ -26,10 +26,10 @@ from training import retrain
 from training.anchors import load_anchors
 from training.calibrate import fit_calibration
 from training.correction import FOLDS, Plan
+from training.first_stage import Encoded, fit_first, logits_of
 from training.gate import judge
 from training.month import QUICK, World, label_of
-from training.train import OUT_OF_SOURCE
-from training.train import run as train
+from training.train import OUT_OF_SOURCE, FirstStage, arrays_of
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -39,25 +39,27 @@ MINI = HostSpec(**{**{f: getattr(FAST["mini"], f) for f in FAST["mini"].__datacl
 
 @pytest.fixture(scope="module")
 def shapes(place: World, tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The world with a champion that knows no words: what a bag of words tells, it does not know yet."""
-    champion = tmp_path_factory.mktemp("shapes") / "champion"
+    """The world with a champion that knows no words: what a bag of words tells, it does not know yet.
+
+    It is as sure as its base data are; how sure the shipped recipe is of real prompts is no matter here.
+    """
+    known = load_artifact(place.champion)
+    anchors = load_anchors(known, place.data, None, FOLDS)
+    n, labels = anchors.keys.size, anchors.soft.argmax(axis=1)
+    rows = Encoded(anchors.structure, anchors.hashed, labels, anchors.soft, np.full(n, "written"), np.ones(n))
+    config, first = replace(QUICK, hashed_gain=1e-4), np.zeros((n, 3))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it is stopped early on purpose
-        config = replace(QUICK, hashed_gain=1e-4)
-        train(out=champion, data=place.data, deep=False, from_scratch=True, name="shapes", config=config)
-    plainly_calibrated(champion, place.data)
-    return replace(place, champion=champion)
-
-
-def plainly_calibrated(folder: Path, data: Path) -> None:
-    """The champion as sure as its base data are: how sure the shipped recipe is of real prompts is no matter here."""
-    artifact = load_artifact(folder)
-    anchors = load_anchors(artifact, data, None, FOLDS)
-    found = fit_calibration(anchors.first, anchors.soft, np.ones(anchors.keys.size))
-    with np.load(folder / WEIGHTS) as kept:
-        arrays = {**{name: kept[name] for name in kept.files}, "slope": found.slope, "offset": found.offset}
-    metadata = {k: v for k, v in artifact.metadata.items() if k not in ("name", "feature_schema", "files")}
-    write_artifact(folder, "shapes", arrays, metadata, extra=(OUT_OF_SOURCE,))
+        for k in range(FOLDS):
+            use, test = np.flatnonzero(anchors.fold != k), np.flatnonzero(anchors.fold == k)
+            first[test] = logits_of(fit_first(rows.take(use), config, seed=0), rows.take(test))
+        stage = FirstStage(fit_first(rows, config, seed=0), fit_calibration(first, anchors.soft, np.ones(n)), first)
+    folder = tmp_path_factory.mktemp("shapes") / "champion"
+    folder.mkdir()
+    np.savez_compressed(folder / OUT_OF_SOURCE, keys=anchors.keys, first=first.astype(np.float32))
+    metadata = {k: v for k, v in known.metadata.items() if k not in ("name", "feature_schema", "files")}
+    write_artifact(folder, "shapes", arrays_of(stage, known.follow_up), metadata, extra=(OUT_OF_SOURCE,))
+    return replace(place, champion=folder)
 
 
 @pytest.fixture(scope="module")
