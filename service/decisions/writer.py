@@ -17,7 +17,7 @@ from service.errors import StoreError, StoreProblem
 log = logging.getLogger("autotier.store")
 
 BATCH = 500
-BUILT_AT_ONCE = 4
+BUILT_AT_ONCE = 2
 """Records, of about 0.1 ms each, between two chances for the event loop."""
 FIRST_REST_S = 0.5
 LONGEST_REST_S = 15.0

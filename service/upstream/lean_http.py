@@ -204,6 +204,10 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         self._over(usable=False)
 
+    def give_up(self) -> None:
+        """Hangs up at once, and says so to whoever reads."""
+        self._fail(Disconnected("the service closed the connection", unanswered=False))
+
     def resume(self) -> None:
         """The body is read again."""
         if self._transport is not None and not self._transport.is_closing():

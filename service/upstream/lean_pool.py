@@ -94,7 +94,7 @@ class Pool:
         if self._sweeping is not None:
             self._sweeping.cancel()
         for connection in [*self._busy, *(one for host in self._hosts.values() for one in host.idle)]:
-            connection.abort()
+            connection.give_up()
         self._hosts.clear()
 
     async def _take_place(self, host: _Host) -> None:

@@ -142,6 +142,20 @@ async def test_kept_connections_are_closed_after_a_while(way: LeanWay, monkeypat
             await server.closed.wait()
 
 
+async def test_closing_the_way_ends_what_is_read(way: LeanWay) -> None:
+    """Nobody waits for a connection that is gone."""
+    opened = sized(EVENT + END).replace(END, b"")
+    async with serving(lambda *_: opened) as server, asyncio.timeout(5):
+        batches = way.stream(call(server.address))
+        await anext(batches)
+
+        await way.close()
+
+        with pytest.raises(UpstreamFailure) as failed:
+            await anext(batches)
+        assert failed.value.outcome is Outcome.CUT
+
+
 async def test_a_host_without_tls_behind_https_is_a_failed_connection(way: LeanWay) -> None:
     """Its words name no address."""
     async with serving(lambda *_: GOOD) as server:
