@@ -23,6 +23,7 @@ from service.upstream.collect import Collector, has_token
 from service.upstream.interface import Call, Chunk, UpstreamFailure, Way
 from service.upstream.lean_way import LeanWay
 from service.upstream.router_way import RouterWay
+from service.upstream.text_chunk import TextChunk
 from tests.contract.ways.cases import ASK, Case, all_cases
 
 SILENCE_S = 0.4
@@ -50,7 +51,7 @@ class Seen:
 
     Attributes:
         began: A first token came.
-        pieces: Number of chunks with text or thinking.
+        pieces: Number of chunks with text or thinking, each of those that came at once counted.
         calls: Names of the tools called, in order.
         in_parts: Arguments came in more than one piece.
         keys: Of the content, where it is a JSON object.
@@ -90,10 +91,11 @@ class Seen:
         if chunk.usage is not None:
             self.prompt_tokens, self.completion_tokens = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
             self.reasoning_tokens, self.cached_tokens = chunk.usage.reasoning_tokens, chunk.usage.cached_tokens
+        at_once = len(chunk.parts) if type(chunk) is TextChunk and chunk.parts is not None else 1
         for choice in chunk.choices:
             delta = choice["delta"]
             self.began = self.began or has_token(chunk)
-            self.pieces += bool(delta.get("content") or delta.get("reasoning_content"))
+            self.pieces += at_once * bool(delta.get("content") or delta.get("reasoning_content"))
             for call in delta.get("tool_calls") or ():
                 assert call.get("index") is not None
                 if not call.get("id") and call["function"].get("arguments"):
