@@ -256,5 +256,6 @@ def _view(found: Gathered, row: int) -> PromptView:
 
 
 def _estimate(labels: int, base: int, passes: int, row_s: float) -> str:
-    minutes = max(1, round(passes * row_s * _PASSES / 60))
-    return f"second stage: {labels} labels with text and {base} base rows, about {minutes} minutes on this machine"
+    minutes = round(passes * row_s * _PASSES / 60)
+    span = "a minute or less" if minutes < 2 else f"about {minutes} minutes"
+    return f"second stage: {labels} labels with text and {base} base rows, {span} on this machine"

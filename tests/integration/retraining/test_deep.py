@@ -8,7 +8,9 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
@@ -17,6 +19,7 @@ from classifier.artifact import load_artifact, shipped_path
 from classifier.deep import GRAPH, load_deep, read_part
 from classifier.prompt import view_of
 from classifier.record import LabelledRequest, read_requests, read_rows, write_rows
+from tests.house import House
 from training import retrain
 from training.challenger import Retrained
 from training.correction import Plan, Strength
@@ -197,6 +200,29 @@ def test_labels_without_text_are_an_error_that_says_which_key_to_set(
         retrain.run(plan(tmp_path / "none", data), labels(**said))  # type: ignore[arg-type]  # of the parametrisation
 
     assert not (tmp_path / "none").exists()
+
+
+@with_torch
+def test_stored_texts_are_enough_from_the_request_to_the_challenger(data: Path) -> None:
+    """Requests and corrections over HTTP with `store.prompts: full`, then the command."""
+
+    def change(document: dict[str, Any]) -> None:
+        document["store"] = {**document.get("store", {}), "prompts": "full"}
+
+    asked = rows()[:14]
+    with House(change=change) as house, httpx.Client(base_url=house.base, trust_env=False, timeout=120) as client:
+        for row in asked:
+            messages = [{"role": "user", "content": row.request}] if isinstance(row.request, str) else row.request
+            body = {"model": "auto", "messages": messages, "max_tokens": 5}
+            decision = client.post("/v1/chat/completions", json=body).headers["x-autotier-decision"]
+            said = {"decision_id": decision, "correct_tier": "reasoning"}
+            assert client.post("/v1/feedback", json=said).status_code == 200
+        command = [sys.executable, "-m", "service.cli", "train", "--deep", "-c", str(house.file), "--data", str(data)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert f"second stage on {len(asked)} labels with text, held by 40 base rows" in done.stdout
+    assert f"second stage: {len(asked)} labels with text and 40 base rows" in done.stderr
 
 
 def test_a_champion_without_a_second_stage_says_so(place: World, tmp_path: Path) -> None:
