@@ -45,16 +45,16 @@ class Stakes:
     """
 
     second_cents: float = 0.5
-    lost_coding: float = 16.0
-    lost_reasoning: float = 20.0
-    lost_gravely: float = 150.0
+    lost_coding: float = 8.0
+    lost_reasoning: float = 10.0
+    lost_gravely: float = 100.0
     money: float = 1.0
     cloud_cents: float = 2.5
 
 
 STAKES = {
     "default": Stakes(),
-    "eco": Stakes(money=6.0, lost_coding=10.0, lost_reasoning=10.0, lost_gravely=60.0),
+    "eco": Stakes(money=6.0, lost_coding=5.0, lost_reasoning=5.0, lost_gravely=40.0),
     "quality": Stakes(money=0.3, lost_coding=60.0, lost_reasoning=90.0, lost_gravely=600.0),
 }
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from classifier.record import LabelledRequest, read_requests, read_rows, record_from
 from training.conversations import beginnings
+from training.public_labels import LABELS_FILE, PublicLabelError, public_prompts
 
 BASE_FILES = {"requests.jsonl.gz": "written", "supplement.jsonl.gz": "written", "natural.jsonl.gz": "natural"}
 """Files of the base data, each with its source; the first must be there."""
@@ -104,6 +105,7 @@ def load_training_data(corpora: Path | None, data: Path | None = None) -> Traini
             if row.id not in EXCLUDED:
                 (real if row.licence_class == "permissive" else measuring).append(row)
         real += _uncommon(corpora / UNCOMMON_FILE, hashes)
+        real += _once_labelled(corpora, folder / LABELS_FILE, hashes)
     return TrainingData(tuple(base), tuple(real), tuple(measuring), hashes, beginnings(base))
 
 
@@ -125,6 +127,15 @@ def _uncommon(path: Path, hashes: dict[str, str]) -> list[LabelledRequest]:
         )
         for r in rows
     ]
+
+
+def _once_labelled(corpora: Path, labels: Path, hashes: dict[str, str]) -> list[LabelledRequest]:
+    if not labels.is_file():
+        return []
+    try:
+        return public_prompts(corpora, labels, hashes)
+    except PublicLabelError as error:
+        raise DatasetError(str(error)) from error
 
 
 def load_frozen(data: Path | None = None) -> list[LabelledRequest]:

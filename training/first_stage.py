@@ -34,6 +34,7 @@ class FirstConfig:
         real_weight: Total weight of the real prompts relative to the team-written rows.
         min_rows: Hashed columns that fewer training rows use are left out.
         max_iter: Iterations of the solver.
+        folds: Groups of sources (and of topics) for predictions out of source; fewer would miss more than the source.
     """
 
     c: float = 1.0
@@ -42,6 +43,7 @@ class FirstConfig:
     real_weight: float = 1.0
     min_rows: int = 2
     max_iter: int = 120
+    folds: int = 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,7 @@ def pooled_predictions(
     labels = np.array([tier_index(r.tier) for r in every], dtype=np.intp)
     soft = np.array([soft_label(r) for r in every])
     sources = np.array([r.source for r in every])
-    base = calibration_weights(sources, np.array([r.weight for r in every]))
+    base = calibration_weights(sources, np.array([r.weight for r in every]), soft)
     written = np.isin(sources, TEAM_WRITTEN)
     trainable = np.arange(len(every)) < len(data.trainable)
     p1, p2 = np.zeros((len(every), 3)), None if second is None else np.zeros((len(every), 3))

@@ -182,9 +182,9 @@ def train_first(
     Returns:
         The stage.
     """
-    fold = grouped(keys, DeepConfig().folds)
+    fold = grouped(keys, config.folds)
     out = np.zeros((len(keys), 3))
-    for k in range(DeepConfig().folds):
+    for k in range(config.folds):
         scorer = fit_first(encoded.take(np.flatnonzero((fold != k) & trainable)), config, seed=seed)
         test = np.flatnonzero(fold == k)
         out[test] = logits_of(scorer, encoded.take(test))
@@ -235,7 +235,7 @@ def train_second(task: SecondTask, encoder: Base, out: Path, say: Say) -> tuple[
 
 
 def _calibrating(encoded: Encoded) -> Floats:
-    return calibration_weights(encoded.sources, encoded.weights)
+    return calibration_weights(encoded.sources, encoded.weights, encoded.soft)
 
 
 def arrays_of(first: FirstStage, gate: Floats) -> dict[str, NDArray[Any]]:

@@ -208,9 +208,9 @@ async def test_the_same_request_a_moment_later_is_not_asked_about_again() -> Non
 
 
 async def test_a_held_conversation_is_not_asked_about() -> None:
-    """Unless the classifier wants to go up, and then the judge cannot take it below what is held."""
+    """Unless the classifier wants to go up, and then the judge cannot take what may continue below what is held."""
     held, rising = House(Tier.LIGHTWEIGHT), House(Tier.REASONING, said=Tier.LIGHTWEIGHT)
-    rising.spoken.confidence = 0.4
+    rising.spoken.confidence, rising.spoken.continues = 0.6, 0.3
 
     kept = await held.decide(history=True)
     lowered = await rising.decide(history=True)
