@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from typing import Any, Self, TypeVar
@@ -23,6 +23,7 @@ from service.decisions.database import (
     store_error,
     store_errors,
 )
+from service.decisions.many_rows import ManyRows
 from service.decisions.migrations import NewerStore, migrate, pending_of
 from service.decisions.records import ConversationRecord, DecisionFilter, DecisionRecord, FeedbackRecord, HoldRecord
 from service.decisions.rows import Batch, DecisionRow, merged, storable
@@ -33,6 +34,7 @@ from service.errors import StoreError, StoreProblem
 log = logging.getLogger("autotier.store")
 
 Clock = Callable[[], float]
+Putting = Callable[[Connection, Sequence[Mapping[str, Any]]], int]
 _HOLD = tuple(one.name for one in fields(ConversationRecord))
 _KEY_OF_HASHES = "conversation_secret"
 
@@ -56,7 +58,7 @@ class DecisionStore:
         # Written out once, for the driver itself: rows are plain values by names (`decision_row`), and SQLAlchemy would
         # walk through all of them again for each batch.
         adding = (self._insert(table).on_conflict_do_nothing() for table in (decisions, attempts))
-        self._put_decision, self._put_attempt, self._put_hold = map(self._written_out, (*adding, self._holding()))
+        self._put_decision, self._put_attempt, self._put_hold = map(self._putting, (*adding, self._holding()))
         self._engine = engine_of(location, create=not read_only, query_only=read_only)
         # PostgreSQL's commit is durable as it is, so one engine does.
         self._durable = (
@@ -113,7 +115,7 @@ class DecisionStore:
                 holds = {one.key: one for one in sorted(batch.holds, key=lambda one: one.updated_s)}
                 # Sorted, because two replicas that lock rows in different orders deadlock.
                 rows = [{name: getattr(holds[key], name) for name in _HOLD} for key in sorted(holds)]
-                connection.exec_driver_sql(self._put_hold, rows)
+                self._put_hold(connection, rows)
             if run_id is not None:
                 self._count(connection, run_id, added)
 
@@ -285,12 +287,10 @@ class DecisionStore:
         """Adds decisions with their attempts; returns how many were not there yet."""
         if not rows:
             return 0
-        counting = {"preserve_rowcount": True}
-        values = [row.values for row in rows]
-        added = connection.exec_driver_sql(self._put_decision, values, execution_options=counting).rowcount
+        added = self._put_decision(connection, [row.values for row in rows])
         made = [attempt for row in rows for attempt in row.attempts]
         if made:
-            connection.exec_driver_sql(self._put_attempt, made)
+            self._put_attempt(connection, made)
         return added
 
     def _holding(self) -> UpdateBase:
@@ -307,6 +307,16 @@ class DecisionStore:
         row = self._insert(runs).values(id=run_id, started_s=self._clock(), written=written, dropped=0)
         grown = {"written": runs.c.written + row.excluded.written}
         connection.execute(row.on_conflict_do_update(index_elements=[runs.c.id], set_=grown))
+
+    def _putting(self, statement: UpdateBase) -> Putting:
+        """Inserts rows by a statement and says how many were new or changed."""
+        written = self._written_out(statement)
+        if not self.shared:
+            return ManyRows(written).put
+        counting = {"preserve_rowcount": True}
+        return lambda connection, rows: (
+            connection.exec_driver_sql(written, list(rows), execution_options=counting).rowcount
+        )
 
     def _written_out(self, statement: UpdateBase) -> str:
         """A statement as the driver takes it, its parameters by name."""
