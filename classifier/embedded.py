@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.amended import amended
 from classifier.embedding import EmbeddingTerm
-from classifier.explain import SHOWN, Feature
+from classifier.explain import Feature
 from classifier.judged import doubt
 from classifier.model import Classification, Heard
-from classifier.policy import choose
 from classifier.tiers import TIERS, Tier, tier_index
 
 USED = "used"
@@ -43,29 +42,15 @@ def with_embedding(
     logodds = term.logodds(vector)
     joined = term.joined(plain, logodds, second=classification.second is not None)
     probabilities = dict(zip(TIERS, joined.tolist(), strict=True))
-    chosen = choose(probabilities, matrix)
     moved = np.log(np.maximum(joined, 1e-9)) - np.log(np.maximum(plain, 1e-9))
 
-    @cache
-    def explain(tier: Tier, runner_up: Tier) -> tuple[tuple[Feature, ...], str]:
-        added = float(moved[tier_index(tier)] - moved[tier_index(runner_up)])
-        towards = tier if added > 0 else runner_up
-        feature = Feature(f"its embedding ({term.name}) is like that of {towards} requests", added)
-        before, needed = classification.explain(tier, runner_up)
-        kept = sorted(before, key=lambda f: -abs(f.contribution))[: SHOWN - 1]
-        if tier is not classification.tier:
-            needed = f'without "{feature.name}" it would be {classification.tier}'
-        return tuple(sorted((feature, *kept), key=lambda f: -abs(f.contribution))), needed
+    def added(tier: Tier, runner_up: Tier) -> Feature:
+        amount = float(moved[tier_index(tier)] - moved[tier_index(runner_up)])
+        towards = tier if amount > 0 else runner_up
+        return Feature(f"its embedding ({term.name}) is like that of {towards} requests", amount)
 
-    return replace(
-        classification,
-        tier=chosen,
-        confidence=probabilities[chosen],
-        probabilities=probabilities,
-        runner_up=max((t for t in TIERS if t is not chosen), key=probabilities.__getitem__),
-        embedding=Heard(USED, _three(logodds), term.head, classification.probabilities),
-        explain=explain,
-    )
+    heard = Heard(USED, _three(logodds), term.head, classification.probabilities)
+    return amended(classification, probabilities, matrix, added, embedding=heard)
 
 
 def without_embedding(classification: Classification, why: str) -> Classification:

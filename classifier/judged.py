@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import cache
 
-from classifier.explain import SHOWN, Feature
+from classifier.amended import amended
+from classifier.explain import Feature
 from classifier.model import Classification
-from classifier.policy import choose, least_cost
+from classifier.policy import least_cost
 from classifier.tiers import TIERS, Tier
 
 CHANCE = 1 / len(TIERS)
@@ -69,28 +68,12 @@ def with_judge(
         ValueError: An accuracy beyond its bounds.
     """
     probabilities = after_word(classification.probabilities, said, accuracy)
-    chosen = choose(probabilities, matrix)
 
-    @cache
-    def explain(tier: Tier, runner_up: Tier) -> tuple[tuple[Feature, ...], str]:
-        added = math.log(_likelihood(tier, said, accuracy) / _likelihood(runner_up, said, accuracy))
-        judge = Feature(f"the judge says {said}", added)
-        before, needed = classification.explain(tier, runner_up)
-        shown = (judge, *sorted(before, key=lambda f: -abs(f.contribution))[: SHOWN - 1])
-        if tier is not classification.tier:
-            needed = f'without "{judge.name}" it would be {classification.tier}'
-        return tuple(sorted(shown, key=lambda f: -abs(f.contribution))), needed
+    def added(tier: Tier, runner_up: Tier) -> Feature:
+        ratio = _likelihood(tier, said, accuracy) / _likelihood(runner_up, said, accuracy)
+        return Feature(f"the judge says {said}", math.log(ratio))
 
-    return replace(
-        classification,
-        tier=chosen,
-        confidence=probabilities[chosen],
-        probabilities=probabilities,
-        runner_up=max((t for t in TIERS if t is not chosen), key=probabilities.__getitem__),
-        stage=3,
-        before=classification,
-        explain=explain,
-    )
+    return amended(classification, probabilities, matrix, added, stage=3, before=classification)
 
 
 def _likelihood(tier: Tier, said: Tier, accuracy: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from typing import Any
 
 import orjson
@@ -17,7 +18,7 @@ LONGEST_LINE = 4 * 1024 * 1024
 """Bytes. A line without an end must not fill the memory."""
 
 
-class LineReader:
+class LineReader(ABC):
     """Turns pieces of a body into chunks; one piece of the network is one batch.
 
     Attributes:
@@ -76,13 +77,13 @@ class LineReader:
         """Reads text chunks that look like those before, all at once; returns where it has come to."""
         return at
 
+    @abstractmethod
     def _line(self, line: bytes, chunks: list[Chunk]) -> None:
         """Reads one line, without its end; a carriage return may still be there.
 
         Raises:
             UpstreamFailure: The line is no part of the protocol, or an error of the host.
         """
-        raise NotImplementedError
 
 
 def parsed(line: bytes) -> Any:

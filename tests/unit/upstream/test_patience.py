@@ -116,18 +116,20 @@ async def test_a_black_hole_is_given_up_whether_the_loop_is_late_or_not(
                 await preflight.check(endpoint)
 
 
+async def long_work(ended: asyncio.Event) -> None:
+    """Says when it is over, one way or the other."""
+    try:
+        await asyncio.sleep(30)
+    finally:
+        ended.set()
+
+
 async def test_work_that_is_too_slow_is_ended_and_its_result_not_waited_for() -> None:
     """Cancelled, with what it holds given back."""
     ended = asyncio.Event()
 
-    async def work() -> None:
-        try:
-            await asyncio.sleep(30)
-        finally:
-            ended.set()
-
     with pytest.raises(TimeoutError):
-        await within(0.12, work())
+        await within(0.12, long_work(ended))
 
     assert ended.is_set()
 
@@ -136,13 +138,7 @@ async def test_a_caller_that_leaves_ends_the_work() -> None:
     """Nothing goes on behind the back of who asked for it."""
     ended = asyncio.Event()
 
-    async def work() -> None:
-        try:
-            await asyncio.sleep(30)
-        finally:
-            ended.set()
-
-    waiting = asyncio.create_task(within(5.0, work()))
+    waiting = asyncio.create_task(within(5.0, long_work(ended)))
     await asyncio.sleep(0.01)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
