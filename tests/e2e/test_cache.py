@@ -461,7 +461,9 @@ def test_the_command_looks_into_a_running_service(house: House) -> None:
 def test_the_death_of_the_replica_that_leads_does_not_hang_the_others() -> None:
     """It is killed in the middle of its call: who waits on another replica asks for itself and has the whole answer."""
     with RedisServer() as server:
-        settings = with_cache(redis_url=server.url, timeout_ms=500)
+        settings = with_cache(
+            redis_url=server.url, timeout_ms=5000
+        )  # this machine may be busy: one that waits longer asks alone
         with House(change=settings, hosts=SLOW) as one, House(change=_beside(one, settings)) as two:
             text = f"{EASY} (death)"
             with ThreadPoolExecutor(2) as threads:
@@ -486,7 +488,7 @@ def test_the_death_of_the_replica_that_leads_does_not_hang_the_others() -> None:
 def test_a_stream_that_another_replica_is_given_comes_whole() -> None:
     """Two replicas, one call upstream: who waits elsewhere gets the answer as a stream once it is complete."""
     with RedisServer() as server:
-        settings = with_cache(redis_url=server.url, timeout_ms=500)
+        settings = with_cache(redis_url=server.url, timeout_ms=5000)  # as above
         with House(change=settings, hosts=SLOW) as one, House(change=_beside(one, settings)) as two:
             with ThreadPoolExecutor(4) as threads:
                 answers = list(
@@ -495,7 +497,7 @@ def test_a_stream_that_another_replica_is_given_comes_whole() -> None:
                     )
                 )
 
+            assert sorted(a.headers["x-autotier-cache"] for a in answers) == ["miss", "shared", "shared", "shared"]
             assert met(one) == 1
             assert len({words(a) for a in answers}) == 1
             assert all(a.text.endswith("data: [DONE]\n\n") for a in answers)
-            assert sorted(a.headers["x-autotier-cache"] for a in answers) == ["miss", "shared", "shared", "shared"]
