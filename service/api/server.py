@@ -14,7 +14,6 @@ from typing import Any, cast
 import uvicorn
 from fastapi import FastAPI
 
-from service.api.heap import steady_heap
 from service.api.parts import Running
 from service.errors import AutotierError
 
@@ -119,7 +118,6 @@ def serve(app: FastAPI, host: str, port: int, header_s: float, sockets: list[soc
     logging.getLogger("uvicorn.error").addFilter(lambda record: app.state.failed is None)
     # What is done in threads (long prompts, records) lets the event loop go on after this long, not after 5 ms.
     sys.setswitchinterval(SWITCH_S)
-    steady_heap()
     server = Server(config, app)
     try:
         server.run(sockets)

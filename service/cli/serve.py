@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from service.cli.heap import steady_heap
 from service.cli.workers import Job, Workers, check_workers, listen
 from service.config import Configuration
 from service.config.load import load
@@ -34,6 +35,7 @@ def command(file: Path | None, host: str | None, port: int | None, workers: int,
 
     Without a file it looks for Ollama on this machine and for cloud keys in the environment.
     """
+    steady_heap()
     set_up_log(log_level)
     configuration, source = configured(file)
     host, port = host or configuration.server.host, configuration.server.port if port is None else port

@@ -187,8 +187,10 @@ def _work(job: Job, listening: socket.socket, orphan: Connection, began: Event) 
     from service.api.app import create_app
     from service.api.server import serve
     from service.bootstrap import opener
+    from service.cli.heap import steady_heap
     from service.cli.serve import read_again, set_up_log
 
+    steady_heap()
     set_up_log(job.log_level)
     threading.Thread(target=_end_with, args=(orphan,), daemon=True, name="autotier-orphan").start()
     configuration = _present(job)
