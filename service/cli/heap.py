@@ -1,8 +1,8 @@
 """glibc's heap in a process that runs for weeks: what requests give back goes back to the system.
 
 Left alone, glibc gives threads arenas of their own, and raises the size from which blocks are mapped one by one
-whenever a large one is freed; holes are then kept that nothing fits into. In a soak of 30,000 requests memory in use stayed
-at 42 MB while the heap grew from 64 to 83 MB; with these settings it grew from 43 to 54 MB.
+whenever a large one is freed; holes are then kept that nothing fits into. In a soak of 30,000 requests memory in use
+stayed at 42 MB while the heap grew from 64 to 83 MB; with these settings it grew from 43 to 54 MB.
 """
 
 from __future__ import annotations
