@@ -30,7 +30,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--only", action="append", metavar="CONTENDER", help="peers, faults: only this one (repeatable)"
     )
-    parser.add_argument("--requests", type=int, default=100_000, help="soak: requests")
+    parser.add_argument("--requests", type=int, default=soak.WHOLE, help="soak: requests")
     parser.add_argument("--write", action="store_true", help="put the tables of all kept results into README.md")
     given = parser.parse_args(argv)
     for name in given.names:

@@ -11,7 +11,15 @@ from pathlib import Path
 import yaml
 
 from tests.bench import installs
-from tests.bench.workloads import CLOUD_MODEL, KEY, OLLAMA_MODEL, Target, router_list, write_service_configuration
+from tests.bench.workloads import (
+    AUTHORIZATION,
+    CLOUD_MODEL,
+    KEY,
+    OLLAMA_MODEL,
+    Target,
+    router_list,
+    write_service_configuration,
+)
 
 Addresses = Mapping[Target, str]
 LITELLM_ENVIRONMENT = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "DO_NOT_TRACK": "1"}
@@ -74,7 +82,7 @@ def _autotier(addresses: Addresses, folder: Path, way: str) -> Contender:
         argv=argv,
         ready="/readyz",
         models=dict.fromkeys(addresses, "auto"),
-        headers={target: {"x-autotier-cache": "bypass"} for target in addresses},
+        headers={target: {**AUTHORIZATION, "x-autotier-cache": "bypass"} for target in addresses},
         deployment="x-autotier-deployment",
     )
 

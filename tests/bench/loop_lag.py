@@ -11,7 +11,7 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 from service.demo.hosts import SimulatedHost
 from tests.bench.contenders import ALL, Contender
 from tests.bench.generator import Connection, request_bytes
-from tests.bench.machine import Cores, core_time, cores, cpu_s, pin, preferred
+from tests.bench.machine import BUSY_LIMIT, Cores, core_time, cores, cpu_s, pin, preferred
 from tests.bench.processes import Running, clean_environment
 from tests.bench.workloads import HOSTS, PROMPTS, Target
 
@@ -29,6 +29,7 @@ TOKEN_MS = 33.0
 SECONDS = 8.0
 MEGABYTE = 1_000_000
 NAMES = ("forwarder", "autotier-auto")
+IDLE = "idle"
 
 Load = Callable[[], Coroutine[Any, Any, None]]
 
@@ -129,6 +130,19 @@ async def _under(load: Load, loads: Loads, running: Running, seconds: float, whe
     return found
 
 
+def verdict(kind: str, found: Mapping[str, Any], pinned: bool) -> str:
+    """What a cell is worth: ``valid`` or ``invalid``.
+
+    Args:
+        kind: The load.
+        found: The cell, as `run` gives it.
+        pinned: Whether the service had a core to itself.
+    """
+    loaded = kind == IDLE or found["answers"] > 0
+    good = pinned and loaded and not found["failed"] and found["other_core_busy"] <= BUSY_LIMIT
+    return "valid" if good else "invalid"
+
+
 async def run(scale: float = 1.0) -> dict[str, Any]:
     """Measures, and gives the results as JSON."""
     where = cores()
@@ -148,7 +162,7 @@ async def run(scale: float = 1.0) -> dict[str, Any]:
             try:
                 loads = Loads(contender, running.port)
                 kinds: dict[str, Load] = {
-                    "idle": loads.nothing,
+                    IDLE: loads.nothing,
                     "64 streams": loads.streams,
                     "1 MB prompts": loads.long_prompts,
                 }

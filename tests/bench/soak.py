@@ -5,7 +5,7 @@ tenth of them. The first stage classifies alone: the second takes 8 ms of CPU a 
 library from the first request on. Sixteen clients; of ten requests five are short answers, three streams, one a stream
 that its client leaves, one a body that is refused. The Mini goes off, comes back, answers 500 and hangs mid-stream in
 turn, so that each way of failing is walked many times, and the configuration is changed and reloaded (SIGHUP) at every
-fourth sample.
+fourth sample. All ask with a caller's key.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,13 +32,32 @@ from service.demo.scenario import HOSTS, write_configuration
 from tests.bench.generator import Connection, Disconnected, request_bytes
 from tests.bench.machine import preferred
 from tests.bench.processes import Running
-from tests.bench.workloads import PROMPTS, Target
+from tests.bench.workloads import AUTHORIZATION, PROMPTS, Target, callers
 
+WHOLE = 100_000
+"""Requests of a whole run: what is bounded is full long before its end."""
 CLIENTS = 16
 SAMPLES = 40
 FAULTS = ("none", "down", "none", "500", "none", "cut", "none", "429:retry_after=1")
 CACHE_BYTES = 4_000_000
 ABORT_AFTER_S = 0.03
+GROWTH_LIMIT = 0.05
+"""Share of the early value that may be added over a run."""
+SLACK = {"rss_mb": 0.0, "descriptors": CLIENTS / 2, "threads": 4.0, "tasks": CLIENTS / 2}
+"""What may come and go with the clients at work, however small the early value. One that is left behind by each of the
+ten reloads is more."""
+ASKED_FOR = frozenset(
+    {
+        "short: 200",
+        "stream: 200",
+        "stream: 200 ended by an error event",
+        "left: 200",
+        "left: 200 ended by an error event",
+        "left: left",
+        "refused: 400",
+    }
+)
+"""Kinds of answers that belong to a good run."""
 SPECS = {
     name: replace(spec, first_token_ms=1, token_ms=1, parallel=64 if spec.kind == "ollama" else 0, load_s=0.05)
     for name, spec in HOSTS.items()
@@ -86,7 +106,7 @@ class Soak:
         """Tasks of the service's event loop now."""
         connection = await Connection.to(self.port)
         try:
-            reply = await connection.ask(request_bytes("/metrics"))
+            reply = await connection.ask(request_bytes("/metrics", headers=AUTHORIZATION))
         finally:
             connection.close()
         families = text_string_to_metric_families(reply.body.decode())
@@ -95,7 +115,8 @@ class Soak:
     async def _one(self, kind: str, body: dict[str, Any], limit_s: float = 60.0) -> None:
         connection = await Connection.to(self.port)
         try:
-            reply = await connection.ask(request_bytes("/v1/chat/completions", body), limit_s=limit_s)
+            raw = request_bytes("/v1/chat/completions", body, AUTHORIZATION)
+            reply = await connection.ask(raw, limit_s=limit_s)
         except TimeoutError:
             self.answers[f"{kind}: left"] += 1
             return
@@ -161,12 +182,37 @@ def growth(samples: list[dict[str, Any]], key: str) -> dict[str, float]:
     return {"early": before, "late": after, "per_1000": round((after - before) / apart * 1000, 3) if apart else 0.0}
 
 
-def _bounded(file: Path) -> None:
-    """The first stage alone, and a cache that is full before the second fifth of the run."""
+def grows(key: str, grown: Mapping[str, float], requests: int) -> tuple[bool, float]:
+    """Whether a value grows, and by how much over the whole run, at the rate of its later part.
+
+    Args:
+        key: Which value.
+        grown: Its `growth`.
+        requests: Of the run.
+    """
+    whole = grown["per_1000"] * requests / 1000
+    return whole > max(GROWTH_LIMIT * grown["early"], SLACK[key]), whole
+
+
+def unexpected(answers: Mapping[str, int]) -> dict[str, int]:
+    """Answers that no part of a good run asks for: a run of 401s would have soaked nothing."""
+    return {kind: count for kind, count in answers.items() if kind not in ASKED_FOR}
+
+
+def configured(folder: Path, addresses: Mapping[str, str]) -> Path:
+    """The demo's configuration, with a key, the first stage alone, and a cache full before the run's second fifth.
+
+    Args:
+        folder: Where the file and the store go.
+        addresses: Base URL by name of the demo's host.
+    """
+    file = write_configuration(folder, addresses, "auto")
     document = yaml.safe_load(file.read_text())
     document["classifier"] = {**document.get("classifier", {}), "stages": 1}
     document["cache"] = {**document.get("cache", {}), "max_bytes": CACHE_BYTES}
+    document["callers"] = callers()
     file.write_text(yaml.safe_dump(document, sort_keys=False))
+    return file
 
 
 async def run(requests: int) -> dict[str, Any]:
@@ -174,8 +220,7 @@ async def run(requests: int) -> dict[str, Any]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="autotier-bench-")))
         hosts = {name: stack.enter_context(SimulatedHost(spec)) for name, spec in SPECS.items()}
-        file = write_configuration(folder, {name: host.address for name, host in hosts.items()}, "auto")
-        _bounded(file)
+        file = configured(folder, {name: host.address for name, host in hosts.items()})
         stack.enter_context(preferred())
         argv = (sys.executable, "-m", "service.cli", "serve", "-c", str(file), "--port", "{port}")
         running = await Running(argv, "/readyz").start()
@@ -197,7 +242,7 @@ async def run(requests: int) -> dict[str, Any]:
             "requests": requests,
             "seconds": round(seconds, 1),
             "answers": dict(sorted(soak.answers.items())),
-            "growth": {key: growth(soak.samples, key) for key in ("rss_mb", "descriptors", "threads", "tasks")},
+            "growth": {key: growth(soak.samples, key) for key in SLACK},
             "settled": settled,
             "reloads_in_log": reloads,
             "tracebacks_in_log": len(lines),

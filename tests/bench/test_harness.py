@@ -4,20 +4,68 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
+from service.api.auth import Authenticator
+from service.config.load import load_configuration
 from service.demo.hosts import HostSpec, SimulatedHost
+from service.errors import AuthenticationFailed
 from tests.bench import faults, tables
+from tests.bench.contenders import ALL
 from tests.bench.generator import Connection, request_bytes
 from tests.bench.machine import cpu_s, verdict
 from tests.bench.processes import NotStarted, Running
-from tests.bench.soak import growth
-from tests.bench.workloads import CLOUD_MODEL, PROMPTS
+from tests.bench.soak import WHOLE, configured, growth
+from tests.bench.workloads import AUTHORIZATION, CLOUD_MODEL, HOSTS, PROMPTS
 
 BODY: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+ROW: dict[str, Any] = {"p50_ms": 1.0, "p99_ms": 2.0, "cpu_ms": 0.5, "verdict": "valid"}
+PROBED: dict[str, Any] = {
+    "p50_ms": 0.4,
+    "p99_ms": 1.5,
+    "max_ms": 4.0,
+    "answers": 9,
+    "failed": 0,
+    "other_core_busy": 0.2,
+}
+"""One cell of `loop_lag`."""
+
+
+def request_with(headers: Mapping[str, str]) -> Request:
+    """A request as the `Authenticator` sees it."""
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    return Request({"type": "http", "headers": raw})
+
+
+def compared(**verdicts: str) -> dict[str, Any]:
+    """A result of `peers` with one workload, by verdict of each contender (``_`` for ``-``)."""
+    contenders = {
+        name.replace("_", "-"): {
+            "words": name,
+            "ready_s": 1.0,
+            "rss_mb": 60,
+            "workloads": {"openai": {**ROW, "verdict": verdict}},
+        }
+        for name, verdict in verdicts.items()
+    }
+    return {"contenders": contenders, "skipped": {}, "pinned": True}
+
+
+def lagged(*, pinned: bool = True, **found: Any) -> dict[str, Any]:
+    """A result of `loop_lag`: idle, and one load of which ``found`` is known otherwise."""
+    under = {"idle": {**PROBED, "answers": 0}, "64 streams": {**PROBED, **found}}
+    return {"contenders": {"one": {"words": "one", "under": under}}, "pinned": pinned}
+
+
+def soaked(key: str, early: float, per_1000: float, **other: Any) -> dict[str, Any]:
+    """A result of `soak` in which one value grew."""
+    grown = {"early": early, "late": early, "per_1000": per_1000}
+    return {"requests": WHOLE, "seconds": 360.0, "answers": {"short: 200": WHOLE}, "growth": {key: grown}, **other}
 
 
 async def test_forwarder_passes_answers_and_streams_whole() -> None:
@@ -81,9 +129,8 @@ def test_readme_without_markers_is_refused() -> None:
 
 def test_table_of_peers_shows_invalid_rows_and_skipped_peers() -> None:
     """A figure that means nothing is marked, and an absent peer is named with its reason."""
-    row = {"p50_ms": 1.0, "p99_ms": 2.0, "cpu_ms": 0.5, "verdict": "valid"}
-    contender = {"words": "one", "ready_s": 1.0, "rss_mb": 60, "workloads": {"openai": row}}
-    bad = {**contender, "words": "two", "workloads": {"openai": {**row, "cpu_ms": 2.0, "verdict": "invalid"}}}
+    contender = {"words": "one", "ready_s": 1.0, "rss_mb": 60, "workloads": {"openai": ROW}}
+    bad = {**contender, "words": "two", "workloads": {"openai": {**ROW, "cpu_ms": 2.0, "verdict": "invalid"}}}
     contenders = {"forwarder": contender, tables.OURS: contender, "router": bad}
 
     shown = tables.peers({"contenders": contenders, "skipped": {"portkey": "npm is not installed"}, "pinned": True})
@@ -91,7 +138,111 @@ def test_table_of_peers_shows_invalid_rows_and_skipped_peers() -> None:
     assert "**2.00**!" in shown
     assert "**invalid**" in shown
     assert "Not measured: portkey: npm is not installed." in shown
-    assert "| OpenAI, short answer | +0.00 ms, +0.00 ms | 1.0 | 4.0 |" in shown
+    assert "| OpenAI, short answer | +0.00 ms, +0.00 ms | 1.0 | 4.0! |" in shown
+
+
+@pytest.mark.parametrize(
+    ("forwarder", "ours", "router", "expected"),
+    [
+        ("disturbed", "valid", "valid", "| +0.00 ms, +0.00 ms~ | 1.0~ | 1.0 |"),
+        ("valid", "disturbed", "valid", "| +0.00 ms, +0.00 ms~ | 1.0~ | 1.0~ |"),
+        ("valid", "disturbed", "invalid", "| +0.00 ms, +0.00 ms~ | 1.0~ | 1.0! |"),
+    ],
+)
+def test_ratio_has_the_worse_mark_of_its_rows(forwarder: str, ours: str, router: str, expected: str) -> None:
+    """A ratio is worth no more than the worse of the two figures that it is made of."""
+    shown = tables.peers(compared(forwarder=forwarder, autotier_auto=ours, router=router))
+
+    assert f"| OpenAI, short answer {expected}" in shown
+
+
+def test_rows_of_peers_are_invalid_where_nothing_was_pinned() -> None:
+    """The legend says so, and each figure has its mark."""
+    shown = tables.peers({**compared(forwarder="valid", autotier_auto="valid"), "pinned": False})
+
+    assert shown.count("**0.50**!") == 2
+    assert "| +0.00 ms, +0.00 ms! | 1.0! |" in shown
+
+
+@pytest.mark.parametrize("found", [{"failed": 1}, {"answers": 0}, {"other_core_busy": 0.81}], ids=str)
+def test_lag_under_a_load_that_was_none_is_marked(found: dict[str, Any]) -> None:
+    """Failed or absent answers load nothing, and behind a full core the asker waits for itself."""
+    shown = tables.loop_lag(lagged(**found))
+
+    assert "| one | 0.4 / 1.5 / 4.0 | 0.4 / 1.5 / 4.0! |" in shown
+    assert "`!`: **invalid**" in shown
+
+
+def test_lag_without_a_core_of_its_own_is_marked() -> None:
+    """Unpinned, generator and service take turns on one core: the idle figure means nothing either."""
+    assert "| 0.4 / 1.5 / 4.0! | 0.4 / 1.5 / 4.0! |" in tables.loop_lag(lagged(pinned=False))
+
+
+def test_good_lag_has_neither_mark_nor_legend() -> None:
+    """An idle service answers nothing, and that is no fault; a core 80 % busy is not over the limit."""
+    assert "!" not in tables.loop_lag(lagged(other_core_busy=0.8))
+
+
+@pytest.mark.parametrize(
+    ("key", "early", "per_1000", "expected"),
+    [
+        ("rss_mb", 181.0, 0.47, "**yes**, +47.0"),
+        ("rss_mb", 200.0, 0.1, "no, +10.0"),
+        ("rss_mb", 200.0, -0.4, "no, -40.0"),
+        ("descriptors", 54.0, 0.056, "no, +5.6"),
+        ("descriptors", 54.0, 0.1, "**yes**, +10.0"),
+        ("threads", 10.0, 0.02, "no, +2.0"),
+        ("threads", 10.0, 0.1, "**yes**, +10.0"),
+        ("tasks", 27.0, 0.064, "no, +6.4"),
+        ("tasks", 400.0, 0.1, "no, +10.0"),
+    ],
+)
+def test_soak_says_what_grows(key: str, early: float, per_1000: float, expected: str) -> None:
+    """Five parts in a hundred over the run; a few descriptors, threads and tasks come and go with the clients."""
+    assert f"| {expected} |" in tables.soak(soaked(key, early, per_1000))
+
+
+def test_soak_of_fewer_requests_says_that_it_is_a_part() -> None:
+    """A tenth of the soak in the README is not read as the soak."""
+    part = tables.soak(soaked("threads", 10.0, 0.0, requests=WHOLE // 10))
+
+    assert "**Not the whole soak**: 10,000 of 100,000 requests" in part
+    assert "Not the whole" not in tables.soak(soaked("threads", 10.0, 0.0))
+
+
+def test_soak_names_answers_that_it_did_not_ask_for() -> None:
+    """A service that refuses every request does not grow."""
+    answers = {"refused: 400": 10, "left: left": 9, "short: 401": 1500, "stream: connection lost": 2}
+
+    shown = tables.soak(soaked("threads", 10.0, 0.0, answers=answers))
+
+    assert "Other answers than asked for: short: 401 (1,500), stream: connection lost (2)." in shown
+
+
+@pytest.mark.parametrize("name", ["autotier-auto", "autotier-router"])
+def test_autotier_is_asked_with_a_key_and_refuses_without_one(name: str, tmp_path: Path) -> None:
+    """Authentication is a part of what is measured."""
+    contender = ALL[name](dict.fromkeys(HOSTS, "http://127.0.0.1:9"), tmp_path)
+    configuration = load_configuration(contender.argv[contender.argv.index("-c") + 1], {})
+    authenticator = Authenticator(configuration.callers)
+
+    names = {authenticator.caller_of(request_with(contender.headers[target])).name for target in HOSTS}
+
+    assert names == {"bench"}
+    with pytest.raises(AuthenticationFailed):
+        authenticator.caller_of(request_with({}))
+
+
+def test_soak_asks_with_a_key_that_may_see_the_metrics(tmp_path: Path) -> None:
+    """The tasks of the loop stand in ``/metrics``, which needs the admin right once somebody has a key."""
+    addresses = dict.fromkeys(("mini", "macbook", "cloud1", "cloud2"), "http://127.0.0.1:9")
+    authenticator = Authenticator(load_configuration(configured(tmp_path, addresses), {}).callers)
+
+    caller = authenticator.admin_of(request_with(AUTHORIZATION))
+
+    assert caller.name == "bench"
+    with pytest.raises(AuthenticationFailed):
+        authenticator.admin_of(request_with({}))
 
 
 def test_first_token_is_ascribed_to_the_host_that_spoke() -> None:

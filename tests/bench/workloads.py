@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import yaml
 
+from service.config.callers_file import KEY_PREFIX, hashed
 from service.config.seed import seed_document
 from service.demo.hosts import HostSpec
 
@@ -18,6 +19,9 @@ PACE_MS = 2.0
 OLLAMA_MODEL = "llama3.2:3b"
 CLOUD_MODEL = "gpt-4.1-mini"
 KEY = "bench-key"
+CALLER_KEY = KEY_PREFIX + "b" * 43
+"""What the benches ask our service with: as long as a key of ``autotier keys``."""
+AUTHORIZATION = {"Authorization": f"Bearer {CALLER_KEY}"}
 
 HOSTS: dict[Target, HostSpec] = {
     "ollama": HostSpec(
@@ -92,8 +96,13 @@ _LIKE_SEED: dict[Target, dict[str, Any]] = {
 """Speeds and prices of the shipped configuration: the costs of an error, and with them the tiers, are its own."""
 
 
+def callers() -> list[dict[str, Any]]:
+    """``callers`` of a configuration: one with the hash of `CALLER_KEY`, and admin for ``/metrics``."""
+    return [{"name": "bench", "key": hashed(CALLER_KEY).get_secret_value(), "admin": True}]
+
+
 def write_service_configuration(folder: Path, addresses: Mapping[Target, str], way: str) -> Path:
-    """Our configuration: each tier has one deployment, its host of `HOSTS`.
+    """Our configuration: each tier has one deployment, its host of `HOSTS`; who asks needs a key (`AUTHORIZATION`).
 
     Args:
         folder: Where the file and the store go.
@@ -123,6 +132,7 @@ def write_service_configuration(folder: Path, addresses: Mapping[Target, str], w
             if target in addresses
             else []
         )
+    document["callers"] = callers()
     document["classifier"]["stages"] = 1
     document["upstream"]["way"] = way
     document["store"]["url"] = f"sqlite:///{folder / f'{way}.sqlite3'}"
