@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from classifier.explain import SHOWN, Feature
+import numpy as np
+
+from classifier.explain import Explanation
 from classifier.model import Classification
 from classifier.policy import choose
 from classifier.tiers import TIERS, Tier
@@ -17,7 +19,7 @@ def amended(
     spoken: Classification,
     probabilities: Mapping[Tier, float],
     matrix: Sequence[Sequence[float]],
-    added: Callable[[Tier, Tier], Feature],
+    name: str,
     **changes: Any,
 ) -> Classification:
     """The classification with new probabilities.
@@ -26,7 +28,7 @@ def amended(
         spoken: What was said until now.
         probabilities: After the later word; they sum to 1.
         matrix: The cost matrix in force.
-        added: What the later word adds for a tier against a runner-up.
+        name: What the later word says, among the features; ``{tier}`` stands for the tier that it speaks for.
         **changes: Other fields of the classification.
 
     Returns:
@@ -35,13 +37,9 @@ def amended(
     chosen = choose(probabilities, matrix)
 
     @cache
-    def explain(tier: Tier, runner_up: Tier) -> tuple[tuple[Feature, ...], str]:
-        feature = added(tier, runner_up)
-        features, needed = spoken.explain(tier, runner_up)
-        kept = sorted(features, key=lambda f: -abs(f.contribution))[: SHOWN - 1]
-        if tier is not spoken.tier:
-            needed = f'without "{feature.name}" it would be {spoken.tier}'
-        return tuple(sorted((feature, *kept), key=lambda f: -abs(f.contribution))), needed
+    def explain() -> Explanation:
+        before, after = (np.array([p[tier] for tier in TIERS]) for p in (spoken.probabilities, probabilities))
+        return replace(spoken.explain(), costs=matrix).heard(name, before, after)
 
     return replace(
         spoken,

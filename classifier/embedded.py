@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from classifier.amended import amended
 from classifier.embedding import EmbeddingTerm
-from classifier.explain import Feature
 from classifier.judged import doubt
 from classifier.model import Classification, Heard
-from classifier.tiers import TIERS, Tier, tier_index
+from classifier.tiers import TIERS
 
 USED = "used"
 
@@ -42,15 +41,9 @@ def with_embedding(
     logodds = term.logodds(vector)
     joined = term.joined(plain, logodds, second=classification.second is not None)
     probabilities = dict(zip(TIERS, joined.tolist(), strict=True))
-    moved = np.log(np.maximum(joined, 1e-9)) - np.log(np.maximum(plain, 1e-9))
-
-    def added(tier: Tier, runner_up: Tier) -> Feature:
-        amount = float(moved[tier_index(tier)] - moved[tier_index(runner_up)])
-        towards = tier if amount > 0 else runner_up
-        return Feature(f"its embedding ({term.name}) is like that of {towards} requests", amount)
-
+    name = f"its embedding ({term.name}) is like that of {{tier}} requests"
     heard = Heard(USED, _three(logodds), term.head, classification.probabilities)
-    return amended(classification, probabilities, matrix, added, embedding=heard)
+    return amended(classification, probabilities, matrix, name, embedding=heard)
 
 
 def without_embedding(classification: Classification, why: str) -> Classification:

@@ -1,22 +1,42 @@
-"""Explanations: the features that spoke, in words a user understands."""
+"""Explanations: what spoke for a decision, in words a user understands, and what would have changed it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
+from classifier.artifact import Artifact
 from classifier.features import FeatureRow
-from classifier.scorer import LinearScorer
+from classifier.policy import choose
+from classifier.scorer import Floats
 from classifier.structure import DESCRIPTIONS, STRUCTURE_NAMES
-from classifier.tiers import Tier, tier_index
+from classifier.tiers import TIERS, Tier, tier_index
 
 SHOWN = 6
+NAMED = 3
+"""Most features that the sentence about what would have changed the tier names together."""
+
+WHOLE = "the reading of the whole request"
+FOLLOW_UP = "read as a follow-up of the ask before it"
+NOTHING_SINGLE = "nothing single would change it"
+NOTHING_TO_JUDGE = "nothing to judge, which is never lightweight"
+
+_PRESENT = tuple(DESCRIPTIONS[name] for name in STRUCTURE_NAMES)
+_ABSENT = tuple(f"little or none: {description}" for description in _PRESENT)
 _BLOCK_WORDS = (
     "wording of the ask is like {tier} requests",
     "phrasing and word forms are like {tier} requests",
     "pasted material is like that of {tier} requests",
 )
+_START = "every request starts nearer to {tier}"
+"""The bias of the first stage: nothing of the request, so that nothing can be without it."""
+_SECOND_WORDS = f"{WHOLE}: like a {{tier}} request"
+_OTHER_READING = ("it may continue the ask before it", "it may be a new ask")
+"""What the less likely reading of an ask in a conversation is: where the likelier is a new ask, where a follow-up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,36 +52,163 @@ class Feature:
     contribution: float
 
 
-def spoken(scorer: LinearScorer, row: FeatureRow, tier: Tier, runner_up: Tier) -> tuple[tuple[Feature, ...], str]:
-    """The strongest features for and against a decision.
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a decision of the stages was made from.
+
+    Attributes:
+        row: Features of the likelier reading.
+        carried: Whether that is a follow-up: the ask together with the one that it continues.
+        signal: Whether there was something to judge.
+        first: (3,) probabilities of the first stage, over both readings.
+        joined: (3,) probabilities of both stages, or None where the second was not asked.
+        costs: The cost matrix in force.
+    """
+
+    row: FeatureRow
+    carried: bool
+    signal: bool
+    first: Floats
+    joined: Floats | None
+    costs: Sequence[Sequence[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All that spoke for a decision.
+
+    Attributes:
+        names: Of the k that spoke, in words; ``{tier}`` stands for the tier that it speaks for.
+        scores: (k, 3) log-odds that each adds to the tiers.
+        effects: (k, 3) what the log-probabilities would lose without it: the join of both stages weighs the first anew.
+        logs: (3,) log-probabilities of the decision.
+        costs: The cost matrix in force.
+        stages: How many of the last of the k are the word of a whole stage after the first: these are always shown.
+        carried: Whether the ask was read as a follow-up.
+        signal: Whether there was something to judge.
+    """
+
+    names: tuple[str, ...] = ()
+    scores: Floats = field(default_factory=partial(np.zeros, (0, 3)))
+    effects: Floats = field(default_factory=partial(np.zeros, (0, 3)))
+    logs: Floats = field(default_factory=partial(np.zeros, 3))
+    costs: Sequence[Sequence[float]] = ((0.0,) * 3,) * 3
+    stages: int = 0
+    carried: bool = False
+    signal: bool = True
+
+    def heard(self, name: str, before: Floats, after: Floats) -> Explanation:
+        """The explanation with the word of one more stage.
+
+        Args:
+            name: What it says; ``{tier}`` stands for the tier that it speaks for.
+            before: (3,) probabilities until now.
+            after: (3,) probabilities with it.
+        """
+        logs = _logs(after)
+        moved = (logs - _logs(before))[None]
+        return replace(
+            self,
+            names=(*self.names, name),
+            scores=np.concatenate((self.scores, moved)),
+            effects=np.concatenate((self.effects, moved)),
+            logs=logs,
+            stages=self.stages + 1,
+        )
+
+    def features(self, tier: Tier, runner_up: Tier) -> tuple[Feature, ...]:
+        """The strongest for and against a tier, strongest first, at most `SHOWN`.
+
+        Args:
+            tier: The chosen tier.
+            runner_up: The tier it is compared with.
+        """
+        # Named after the tier that it speaks for, so that the words are true for both signs.
+        return tuple(
+            Feature(self.names[i].replace("{tier}", tier if amount > 0 else runner_up), amount)
+            for i, amount in self._spoken(tier, runner_up).items()
+        )
+
+    def needed(self, tier: Tier, runner_up: Tier) -> str:
+        """What would have changed the decision for `tier`, in words; "" where nothing spoke."""
+        if not self.signal:
+            return NOTHING_TO_JUDGE
+        if not self.names:
+            return ""
+        said = [FOLLOW_UP] if self.carried else []
+        if self.logs[tier_index(runner_up)] > self.logs[tier_index(tier)]:
+            said.append(f"{runner_up} is likelier, but its errors cost more")
+        return "; ".join((*said, self._turning(tier, runner_up)))
+
+    def _turning(self, tier: Tier, runner_up: Tier) -> str:
+        """What the decision hangs on: one stage, one feature, or the strongest two or three together."""
+        spoken = self._spoken(tier, runner_up)
+        supporting = [i for i, amount in spoken.items() if amount > 0 and self.names[i] != _START]
+        stages = range(len(self.names) - 1, len(self.names) - self.stages - 1, -1)
+        together = [supporting[:n] for n in range(2, min(NAMED, len(supporting)) + 1)]
+        for left_out in [*([i] for i in stages), *([i] for i in supporting), *together]:
+            turned = self._without(left_out)
+            if turned is not tier:
+                *most, last = (_mentioned(self.names[i], tier if spoken[i] > 0 else runner_up) for i in left_out)
+                return f"without {', '.join(most)}{' and ' if most else ''}{last} it would be {turned}"
+        return NOTHING_SINGLE
+
+    def _without(self, left_out: Sequence[int]) -> Tier:
+        """The tier of least expected cost without some of what spoke."""
+        logs: list[float] = self.logs.tolist()
+        for i in left_out:
+            logs = [z - effect for z, effect in zip(logs, self.effects[i].tolist(), strict=True)]
+        most = max(logs)
+        chances = [math.exp(z - most) for z in logs]  # arrays of three cost more to handle than to compute
+        total = sum(chances)
+        return choose({tier: p / total for tier, p in zip(TIERS, chances, strict=True)}, self.costs)
+
+    def _spoken(self, tier: Tier, runner_up: Tier) -> dict[int, float]:
+        """Position and contribution of what is shown, strongest first."""
+        spread = self.scores[:, tier_index(tier)] - self.scores[:, tier_index(runner_up)]
+        of_first, left = spread.size - self.stages, max(0, SHOWN - self.stages)
+        strongest = np.abs(spread[:of_first]).argsort()[of_first - min(left, of_first) :].tolist()
+        spoke = [(i, float(spread[i])) for i in (*strongest, *range(of_first, spread.size))]
+        return dict(sorted((pair for pair in spoke if pair[0] >= of_first or abs(pair[1]) > 1e-9), key=_by_size))
+
+
+def explained(artifact: Artifact, decided: Decided) -> Explanation:
+    """The explanation of what an artifact's stages decided.
+
+    The scores of all that spoke add up to the log-probabilities, but for what all three tiers have in common.
 
     Args:
-        scorer: The first stage.
-        row: The features of the request.
-        tier: The chosen tier.
-        runner_up: The tier it is compared with.
-
-    Returns:
-        (features by strength, at most `SHOWN`; a sentence that says what would have changed the tier).
+        artifact: The artifact.
+        decided: What the decision was made from.
     """
-    by_structure, by_block = scorer.contributions(row, tier_index(tier), tier_index(runner_up))
-    found = []
-    for i in np.abs(by_structure).argsort()[: -SHOWN - 1 : -1].tolist():
-        present = row.structure[i] > scorer.mean[i]
-        description = DESCRIPTIONS[STRUCTURE_NAMES[i]]
-        found.append(Feature(description if present else f"little or none: {description}", float(by_structure[i])))
-    for i, value in enumerate(by_block):
-        if value:
-            # Named after the tier that it speaks for, so that the words are true for both signs.
-            found.append(Feature(_BLOCK_WORDS[i].format(tier=(tier if value > 0 else runner_up).value), float(value)))
-    found.sort(key=lambda f: -abs(f.contribution))
-    shown = tuple(f for f in found[:SHOWN] if abs(f.contribution) > 1e-9)
-    return shown, _needed(shown, runner_up)
+    scorer, row, stack = artifact.first, decided.row, artifact.stack
+    present = (row.structure > scorer.mean).tolist()
+    shapes = (there if is_there else gone for there, gone, is_there in zip(_PRESENT, _ABSENT, present, strict=True))
+    parts, calibration = scorer.contributions(row), artifact.calibration
+    likelier = calibration.probabilities(parts.sum(axis=0) + scorer.bias)
+    other_reading = _logs(decided.first) - _logs(likelier)
+    start = calibration.slope * scorer.bias + calibration.offset
+    scores = np.concatenate((parts * calibration.slope, (other_reading, start)))
+    names = (*shapes, *_BLOCK_WORDS, _OTHER_READING[decided.carried], _START)
+    of_first = Explanation(
+        names, scores, scores, _logs(decided.first), decided.costs, carried=decided.carried, signal=decided.signal
+    )
+    if decided.joined is None or stack is None:
+        return of_first
+    effects = stack.first * scores
+    effects[: len(STRUCTURE_NAMES)] += scorer.scaled(row)[:, None] * stack.structure
+    return replace(of_first, effects=effects).heard(_SECOND_WORDS, decided.first, decided.joined)
 
 
-def _needed(features: tuple[Feature, ...], runner_up: Tier) -> str:
-    supporting = [f.name for f in features if f.contribution > 0][:2]
-    if not supporting:
-        return f"close to {runner_up.value} as it is"
-    names = " and ".join(f'"{name}"' for name in supporting)
-    return f"without {names} it would lean to {runner_up.value}"
+def _by_size(spoken: tuple[int, float]) -> float:
+    return -abs(spoken[1])
+
+
+def _logs(probabilities: Floats) -> Floats:
+    logs: Floats = np.log(np.maximum(probabilities, 1e-9))
+    return logs
+
+
+def _mentioned(name: str, tier: Tier) -> str:
+    """A feature within a sentence; for which tier the second stage spoke, the sentence says itself."""
+    return WHOLE if name == _SECOND_WORDS else f'"{name.replace("{tier}", tier)}"'

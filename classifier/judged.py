@@ -5,11 +5,9 @@ Who the judge is and how it is asked is the service's (`classifier.judge` of its
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 from classifier.amended import amended
-from classifier.explain import Feature
 from classifier.model import Classification
 from classifier.policy import least_cost
 from classifier.tiers import TIERS, Tier
@@ -68,12 +66,8 @@ def with_judge(
         ValueError: An accuracy beyond its bounds.
     """
     probabilities = after_word(classification.probabilities, said, accuracy)
-
-    def added(tier: Tier, runner_up: Tier) -> Feature:
-        ratio = _likelihood(tier, said, accuracy) / _likelihood(runner_up, said, accuracy)
-        return Feature(f"the judge says {said}", math.log(ratio))
-
-    return amended(classification, probabilities, matrix, added, stage=3, before=classification)
+    name = f"the judge says {said}"
+    return amended(classification, probabilities, matrix, name, stage=3, before=classification)
 
 
 def _likelihood(tier: Tier, said: Tier, accuracy: float) -> float:

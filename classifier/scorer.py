@@ -50,23 +50,20 @@ class LinearScorer:
         hashed = row.values @ self.hashed_weights.take(row.indices, axis=0).astype(np.float64)
         return self.scaled(row) @ self.structure_weights + hashed + self.bias
 
-    def contributions(self, row: FeatureRow, chosen: int, other: int) -> tuple[Floats, list[float]]:
-        """What each part adds to the log-odds of one tier against another.
+    def contributions(self, row: FeatureRow) -> Floats:
+        """What each part adds to the uncalibrated log-odds of the tiers; with the bias they add up to `logits`.
 
         Args:
             row: Features of one request.
-            chosen: Position of the one.
-            other: Position of the other.
 
         Returns:
-            ((s,) by structure feature, by hashed block).
+            (s + blocks, 3): by structure feature, then by hashed block.
         """
-        weights = self.hashed_weights.take(row.indices, axis=0)
-        spread = weights[:, chosen].astype(np.float64) - weights[:, other]
+        weights = self.hashed_weights.take(row.indices, axis=0).astype(np.float64)
         # Indices come block by block, so each block is a slice.
         edges = [*row.indices.searchsorted(BLOCK_STARTS).tolist(), row.indices.size]
-        blocks = [float(row.values[a:b] @ spread[a:b]) for a, b in pairwise(edges)]
-        return self.scaled(row) * (self.structure_weights[:, chosen] - self.structure_weights[:, other]), blocks
+        blocks = [row.values[a:b] @ weights[a:b] for a, b in pairwise(edges)]
+        return np.concatenate((self.scaled(row)[:, None] * self.structure_weights, blocks))
 
 
 @dataclass(frozen=True, slots=True)

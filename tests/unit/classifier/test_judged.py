@@ -102,7 +102,7 @@ def test_the_judge_is_among_the_features_of_a_decision() -> None:
 
 
 def test_a_word_against_the_decision_speaks_against_it() -> None:
-    """Where it does not carry the day its contribution is negative, and the old words on what was needed stand."""
+    """Where it does not carry the day its contribution is negative, and nothing would be another way without it."""
     before = spoken(0.02, 0.03, 0.95)
 
     after = with_judge(before, Tier.LIGHTWEIGHT, 0.5, MATRIX)
@@ -111,7 +111,7 @@ def test_a_word_against_the_decision_speaks_against_it() -> None:
     (feature,) = after.features
     assert feature.name == "the judge says lightweight"
     assert feature.contribution == pytest.approx(-math.log(2))
-    assert after.needed == before.needed
+    assert after.needed == "nothing single would change it"
 
 
 def test_doubt_is_the_expected_cost_as_a_share_of_the_greatest() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import classifier
-from classifier import Classifier, Tier, view_of
+from classifier import TIERS, Classifier, Tier, view_of
 
 AGENT = (
     "You are a coding agent. Use the tools. Never guess. Explain trade-offs, prove claims, think step by step. " * 190
@@ -98,6 +98,19 @@ def test_nothing_to_judge_is_no_signal(model: Classifier, text: str) -> None:
 
     assert not found.signal
     assert sum(found.probabilities.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("matrix", ["default", "eco", "quality"])
+@pytest.mark.parametrize("text", NOTHING.values(), ids=NOTHING.keys())
+def test_no_signal_is_never_lightweight(model: Classifier, text: str, matrix: str) -> None:
+    """The tier is at least coding under any matrix and says why; the probabilities are the model's."""
+    found = model.classify(text, matrix=matrix)
+
+    assert found.tier is not Tier.LIGHTWEIGHT
+    assert found.runner_up is not found.tier
+    assert found.confidence == found.probabilities[found.tier]
+    assert [found.probabilities[t] for t in TIERS] == pytest.approx(model.predict_proba([text])[0].tolist())
+    assert found.needed == "nothing to judge, which is never lightweight"
 
 
 @pytest.mark.parametrize("text", ANYTHING.values(), ids=ANYTHING.keys())
