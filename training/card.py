@@ -31,6 +31,9 @@ def card_text(name: str, metadata: Mapping[str, Any]) -> str:
         "- Nearest example of the design in the training data (Jaccard of character 5-grams): "
         f"{metadata['nearest_example_jaccard']}.",
     ]
+    if trained.get("public"):
+        sets = ", ".join(f"{name} ({number} rows)" for name, number in trained["public"].items())
+        lines.append(f"- Sets that the user named, each with one label for all its rows: {sets}.")
     if metadata["stages"] == 2:
         lines += [
             "- Second stage: multilingual-e5-small (Wang et al. 2024, MIT), read from the 4-bit file of the package",
