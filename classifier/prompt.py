@@ -8,6 +8,7 @@ in its head and tail (`HEAD`, `TAIL`), never as a whole.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,12 +28,11 @@ _SIGNAL = re.compile(r"[^\W_]")
 # Envelopes are a protocol, not a language: coding agents wrap the person's words in one of these elements and
 # put what
 # they add (open files, environment, reminders) in others.
-_ASK_ELEMENTS = re.compile(
-    r"<(user_query|user_message|user_request|user_input|task|feedback|question|request|query)>\s*(.*?)\s*</\1>", re.S
+_ASK_ELEMENT = re.compile(
+    r"<(user_query|user_message|user_request|user_input|task|feedback|question|request|query)(?=>)"
 )
-_ENVELOPE = re.compile(
-    r"<([a-z][a-z0-9]*(?:[_-][a-z0-9]+)+|context|environment|attachments?|rules|memory)(?:\s[^>]*)?>.*?</\1>", re.S
-)
+_ENVELOPE = re.compile(r"<([a-z][a-z0-9]*(?:[_-][a-z0-9]+)+|context|environment|attachments?|rules|memory)(?=[\s>])")
+_CLOSING = re.compile(r"</([a-z][a-z0-9_-]*)>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +164,53 @@ def unwrap(text: str) -> tuple[str, str, bool]:
     """
     if "<" not in text or "</" not in text:
         return text, "", False
-    asks = [m.group(2) for m in _ASK_ELEMENTS.finditer(text)]
+    asks = _elements(_ASK_ELEMENT, text)
     if asks:
-        rest = _ASK_ELEMENTS.sub("", text)
-        return asks[-1], rest.strip(), True
-    rest = _ENVELOPE.sub("\n", text)
+        _, start, end, _ = asks[-1]
+        return text[start:end].strip(), _without(asks, text, "").strip(), True
+    rest = _without(_elements(_ENVELOPE, text), text, "\n")
     if rest == text or not _SIGNAL.search(rest):
         return text, "", False
     return rest.strip(), "", True
+
+
+def _elements(opening: re.Pattern[str], text: str) -> list[tuple[int, int, int, int]]:
+    """Elements of a text, each from an opening tag to the next closing one of its name, none inside another.
+
+    One walk over the closing tags and one over the opening ones: an expression for whole elements looks through all of
+    the text again from every opening tag that nothing closes.
+
+    Args:
+        opening: ``<`` and a name (group 1) that attributes or ``>`` follow.
+        text: Of any kind.
+
+    Returns:
+        (start, start of the content, its end, end) of each.
+    """
+    closings: dict[str, list[int]] = {}
+    for match in _CLOSING.finditer(text):
+        closings.setdefault(match[1], []).append(match.start())
+    found: list[tuple[int, int, int, int]] = []
+    end, inner = 0, 0
+    for match in opening.finditer(text) if closings else ():
+        if match.start() < end or match[1] not in closings:
+            continue
+        if inner <= match.end():
+            inner = text.find(">", match.end()) + 1
+        if not inner:
+            break  # no tag ends from here on
+        places = closings[match[1]]
+        place = bisect_left(places, inner)
+        if place < len(places):
+            end = places[place] + len(match[1]) + 3
+            found.append((match.start(), inner, places[place], end))
+    return found
+
+
+def _without(elements: Sequence[tuple[int, int, int, int]], text: str, instead: str) -> str:
+    ends = [0, *(element[3] for element in elements)]
+    starts = [*(element[0] for element in elements), len(text)]
+    return instead.join(text[end:start] for end, start in zip(ends, starts, strict=True))
 
 
 def view_of(messages: str | Messages, **request_fields: Any) -> PromptView:

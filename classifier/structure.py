@@ -63,23 +63,26 @@ STRUCTURE_NAMES: tuple[str, ...] = tuple(name for name, _ in _FEATURES)
 DESCRIPTIONS: dict[str, str] = dict(_FEATURES)
 """What a feature says, in words for a user."""
 
+# A search tries an expression at every character, so each is written to fail where a run of blanks, dots or letters
+# begins, not once for every member of it: what leads to a line's first word is `[^\S\n]*` (the blanks of that line), a
+# run is entered at its first character alone.
 _WORD = re.compile(r"\w+")
-_SENTENCE = re.compile(r"[.!?。！？।؟…]+(?=\s|$|[^\x00-\x7f])")
-_LIST_ITEM = re.compile(r"(?m)^\s*(?:[-*•·]|\d{1,2}[.)、]|[a-zA-Z][.)])\s+\S")
-_OPTION = re.compile(r"(?m)^\s*\(?[A-Ja-j][.):]\)?\s*\S")
+_SENTENCE = re.compile(r"[.!?。！？।؟…](?<![.!?。！？।؟…]{2})[.!?。！？।؟…]*(?=\s|$|[^\x00-\x7f])")
+_LIST_ITEM = re.compile(r"(?m)^[^\S\n]*(?:[-*•·]|\d{1,2}[.)、]|[a-zA-Z][.)])\s+\S")
+_OPTION = re.compile(r"(?m)^[^\S\n]*\(?[A-Ja-j][.):]\)?\s*\S")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _QUOTE = re.compile(r"[\"“”„«»「」']\S")
-_IDENTIFIER = re.compile(r"`[^`]+`|\b\w+[_.]\w+\w*(?:\(\))?|\b[a-z]+[A-Z]\w+|\w+\(\)|(?:^|\s)[~./]*/\w+|--\w+")
+_IDENTIFIER = re.compile(r"`[^`]+`|\b\w+[_.]\w+\w*(?:\(\))?|\b[a-z]+[A-Z]\w+|\b\w+\(\)|(?:^|\s)[~./]*/\w+|--\w+")
 _FORMULA = re.compile(r"\$[^$]+\$|\\[a-z]{2,}|[∑∫√≤≥≠∈∀∃→π]|\b\w\s*[\^=<>]\s*[\w(-]|\d\s*[*/^+]\s*\d")
-_CODE = re.compile(r"```|^\s*(?:def|class|import|function|const|let|var|public|#include)\b", re.M)
+_CODE = re.compile(r"```|^[^\S\n]*(?:def|class|import|function|const|let|var|public|#include)\b", re.M)
 _DIFF = re.compile(r"^(?:diff --git|@@ -\d|\+\+\+ |--- [ab]/)", re.M)
 _TRACE = re.compile(
-    r"Traceback \(most|^\s+at [\w.$<>]+\(|File \"[^\"]+\", line \d+|\b\w+(?:Error|Exception)\b|panic:"
-    r"|^\S*\d{2}:\d{2}:\d{2}",
+    r"Traceback \(most|^[^\S\n]*(?:[^\S\n]|\n)at [\w.$<>]+\(|File \"[^\"]+\", line \d+"
+    r"|\b\w+(?:Error|Exception)\b|panic:|^\S*\d{2}:\d{2}:\d{2}",
     re.M,
 )
-_TABLE = re.compile(r"^\s*\|.*\|.*\||^[^,\n]*,[^,\n]*,[^,\n]*,[^\n]*\n[^,\n]*,[^,\n]*,[^,\n]*,", re.M)
-_JSON = re.compile(r"[{\[]\s*\"[\w-]+\"\s*[:,]|^\s*[\w-]+:\s+\S.*\n\s*[\w-]+:\s+\S", re.M)
+_TABLE = re.compile(r"^[^\S\n]*\|.*\|.*\||^[^,\n]*,[^,\n]*,[^,\n]*,[^\n]*\n[^,\n]*,[^,\n]*,[^,\n]*,", re.M)
+_JSON = re.compile(r"[{\[]\s*\"[\w-]+\"\s*[:,]|^[^\S\n]*[\w-]+:\s+\S.*\n\s*[\w-]+:\s+\S", re.M)
 _MARKUP = re.compile(r"</?[a-zA-Z][\w-]*(?:\s[^<>]*)?>")
 _HEADING = re.compile(r"^#{1,4}\s+\S", re.M)
 _URL = re.compile(r"https?://\S+")

@@ -66,7 +66,9 @@ ASK, ANSWER = 500, 1_500
 
 _WORD = re.compile(r"\w+")
 # What a program or a person named: paths, dotted and camel-cased names, versions and numbers, what is in backticks.
-_NAME = re.compile(r"[A-Za-z_]\w*[_.\-/][\w./\-]+|\d[\d.,:]+|[A-Z][a-z]+[A-Z]\w+|`[^`]+`")
+# A name begins at the first letter of a word, and what stands before its first mark is bounded: a word of thousands of
+# letters would be looked through from each of them.
+_NAME = re.compile(r"(?<![A-Za-z_])[A-Za-z_]\w{0,127}[_.\-/][\w./\-]+|\d[\d.,:]+|[A-Z][a-z]+[A-Z]\w+|`[^`]+`")
 _LONG = 6
 """Characters from which on a shared word is hardly one by chance."""
 
