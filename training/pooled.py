@@ -39,6 +39,7 @@ class Pooled:
         groups: (n,) what was held out together, the cluster of the bootstrap.
         weights: (n,) weights with which each source counts the same.
         first: (n, 3) probabilities of the first stage.
+        alone: (n, 3) probabilities of the second stage alone, its log-odds calibrated; None without one.
         second: (n, 3) probabilities of both stages joined, asked for every row; None without a second stage.
         both: (n, 3) as served: joined where the first stage is unsure; None without a second stage.
         asked: (n,) whether the second stage was asked.
@@ -49,6 +50,7 @@ class Pooled:
     groups: NDArray[Any]
     weights: Floats
     first: Floats
+    alone: Floats | None
     second: Floats | None
     both: Floats | None
     asked: NDArray[np.bool_]
@@ -71,6 +73,7 @@ class Pooled:
             groups,
             balanced_weights(groups),
             self.first[rows],
+            _rows_of(self.alone, rows),
             _rows_of(self.second, rows),
             _rows_of(self.both, rows),
             self.asked[rows],
@@ -109,21 +112,23 @@ def pooled_predictions(
     base = calibration_weights(sources, np.array([r.weight for r in every]), soft)
     written = np.isin(sources, TEAM_WRITTEN)
     trainable = np.arange(len(every)) < len(data.trainable)
-    p1, p2 = np.zeros((len(every), 3)), None if second is None else np.zeros((len(every), 3))
+    p1 = np.zeros((len(every), 3))
+    alone, p2 = (None, None) if second is None else (np.zeros((len(every), 3)), np.zeros((len(every), 3)))
     for source in np.unique(sources):
         # Team-written topics differ from fold to fold already; their calibration is that of all rows.
         use = np.flatnonzero(trainable & ((sources != source) | written))
         test = np.flatnonzero(sources == source)
         calibration = fit_calibration(first[use], soft[use], base[use])
         p1[test] = calibration.probabilities(first[test])
-        if second is not None and p2 is not None:
+        if second is not None and alone is not None and p2 is not None:
+            alone[test] = fit_calibration(second[use], soft[use], base[use]).probabilities(second[test])
             stack = fit_stack(calibration.probabilities(first[use]), second[use], scaled[use], soft[use], base[use])
             p2[test] = stack.probabilities(p1[test], second[test], scaled[test])
     greatest = max(max(row) for row in matrix)
     asked = (expected_costs(p1, matrix).min(axis=1) > bound * greatest) & (p2 is not None)
     both = None if p2 is None else np.where(asked[:, None], p2, p1)
     groups = np.array(fold_keys(every))
-    everything = Pooled(every, labels, groups, np.ones(len(every)), p1, p2, both, asked)
+    everything = Pooled(every, labels, groups, np.ones(len(every)), p1, alone, p2, both, asked)
     # Template-made rows of another router's authors carry its labels, not ours: they are not measured on.
     ours = np.array([r.weight == 1.0 for r in every])
     real = everything.take(np.flatnonzero(~written & ours))

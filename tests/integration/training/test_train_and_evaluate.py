@@ -6,18 +6,21 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import classifier
 from classifier import view_of
+from classifier.artifact import sha256_of
 from classifier.features import feature_row
 from classifier.record import write_rows
 from classifier.tiers import TIERS
 from training import evaluate
-from training.dataset import DatasetError
+from training.dataset import DatasetError, load_training_data
 from training.leak import LeakError
+from training.pooled import pooled_predictions
 from training.reference import Reference
-from training.train import run
+from training.train import OUT_OF_SOURCE, run, write_out_of_source
 
 ASKS = {
     "lightweight": ["what is {0}", "translate {0} into French", "one line on {0} please", "who invented {0}"],
@@ -95,6 +98,49 @@ def test_an_evaluation_covers_every_section(artifact: Path, corpus: Path, tmp_pa
     assert written["frozen"]["first stage"]["accuracy"] > 0.5
     assert "## Real prompts, source held out" in report.markdown
     assert (tmp_path / "report.md").read_text(encoding="utf-8") == report.markdown
+
+
+def test_the_report_shows_what_the_figures_hold(artifact: Path, corpus: Path) -> None:
+    """Confusion, calibration by tier and source, under- and over-routing by part, curves, stages and intervals."""
+    report = evaluate.run(artifact=artifact, corpora=corpus, data=corpus, peers=False)
+
+    pooled = report.figures["pooled"]
+    assert np.sum(pooled["confusion"]["most probable tier"]) == pytest.approx(4 * 24 - 9, abs=0.2)
+    assert set(pooled["calibration"]) == {"top label", *(t.value for t in TIERS)}
+    assert set(pooled["by_script"]) == {"latin"}
+    assert set(report.figures["frozen_parts"]["by_language"]) == {"en"}
+    assert pooled["by_source"]["alpha"]["intervals"]["policy_over_routed"][0] >= 0
+    assert list(pooled["reached"]["first stage"].values())[-1] == pytest.approx(1.0)
+    assert pooled["stages"]["asked"] == {"first stage": 1.0, "second stage": 0.0}
+    for heading in (
+        "Confusion, default policy:",
+        "| true tier | to lightweight | to coding | to reasoning |",
+        "### Stages",
+        "Cost against quality",
+        "| subject prior |",
+        "| MMLU: random |",
+        "| 100% |",
+    ):
+        assert heading in report.markdown
+
+
+def test_the_second_stage_is_measured_alone_too(artifact: Path, corpus: Path, tmp_path: Path) -> None:
+    """Its own log-odds are calibrated by themselves: where they are right, a first stage without a clue has no say."""
+    known = load_training_data(corpus, corpus)
+    folder = shutil.copytree(artifact, tmp_path / "two")
+    true = np.array([TIERS.index(r.tier) for r in known.every])
+    write_out_of_source(folder / OUT_OF_SOURCE, known.every, np.zeros((true.size, 3)), 3.0 * np.eye(3)[true])
+    metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+    metadata["files"][OUT_OF_SOURCE] = sha256_of(folder / OUT_OF_SOURCE)
+    (folder / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+
+    real, _, _ = pooled_predictions(folder, known, [[0, 1, 1], [1, 0, 1], [1, 1, 0]], 0.01)
+
+    assert real.alone is not None
+    assert (real.alone.argmax(axis=1) == real.true).all()
+    assert not (real.first.argmax(axis=1) == real.true).all()
+    assert np.allclose(real.alone.sum(axis=1), 1.0)
+    assert real.take(np.array([0, 2])).alone == pytest.approx(real.alone[[0, 2]])
 
 
 def test_without_corpora_only_the_frozen_part_is_measured(artifact: Path, corpus: Path) -> None:

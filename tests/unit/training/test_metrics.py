@@ -9,14 +9,18 @@ from training.metrics import (
     accuracy,
     bootstrap,
     brier,
+    calibration,
     confusion,
     ece,
+    intervals,
     kept_at,
     lightweight_kept,
     macro_f1,
     over_routed,
     reached,
+    resamples,
     summary,
+    too_low,
     under_routed,
 )
 
@@ -31,6 +35,7 @@ def test_confusion_and_its_shares() -> None:
     assert lightweight_kept(table) == 0.5
     assert under_routed(table) == 0.5
     assert over_routed(table) == 0.25
+    assert too_low(table) == 0.25
 
 
 def test_macro_f1_counts_every_tier_the_same() -> None:
@@ -89,3 +94,48 @@ def test_the_bootstrap_resamples_whole_clusters() -> None:
 
     assert wide == (0.0, 1.0)
     assert narrow == (1.0, 1.0)
+
+
+def test_each_tiers_probability_is_measured_against_the_others() -> None:
+    """Reasoning is said at .1 and comes at one in two: ECE .4, Brier .41; coding is said and comes never."""
+    p = np.tile([0.9, 0.0, 0.1], (200, 1))
+
+    found = calibration(p, np.arange(200) % 2 * 2)
+
+    assert found["reasoning"]["ece"] == pytest.approx(0.4)
+    assert found["reasoning"]["brier"] == pytest.approx((0.9**2 + 0.1**2) / 2)
+    assert found["coding"]["ece"] == found["coding"]["brier"] == 0
+    assert found["top label"]["ece"] == pytest.approx(0.4)
+    assert sum(b["share"] for b in found["reasoning"]["bins"]) == pytest.approx(1)
+
+
+def test_the_parts_of_the_brier_score_make_the_whole() -> None:
+    """The score of all three probabilities is the sum of the tiers' own."""
+    p = np.random.default_rng(0).dirichlet((1, 1, 1), 50)
+    true = np.arange(50) % 3
+
+    found = calibration(p, true)
+
+    assert sum(found[t]["brier"] for t in ("lightweight", "coding", "reasoning")) == pytest.approx(brier(p, true))
+
+
+def test_a_resample_draws_whole_clusters_and_rows_within_them() -> None:
+    """As many rows as the drawn clusters hold; over all resamples every row comes."""
+    clusters = ["a", "b", "b", "b"]
+
+    drawn = list(resamples(clusters, 100, seed=0))
+
+    for rows in drawn:
+        assert int((rows == 0).sum()) + int((rows > 0).sum()) / 3 == 2
+    assert {int(row) for rows in drawn for row in rows} == {0, 1, 2, 3}
+
+
+def test_several_figures_share_one_resampling() -> None:
+    """What is always the same distance apart stays so at both ends."""
+    values = np.arange(12.0)
+    clusters = [str(i // 3) for i in range(12)]
+
+    found = intervals(lambda rows: {"one": float(values[rows].mean()), "two": float(values[rows].mean() + 5)}, clusters)
+
+    assert found["two"] == pytest.approx([end + 5 for end in found["one"]])
+    assert found["one"][0] < values.mean() < found["one"][1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.outcomes import curve
+from training.outcomes import PUBLISHED, curve, outcome_curves
 from training.split import grouped, held_out
 
 
@@ -60,3 +60,31 @@ def test_a_random_order_recovers_half() -> None:
     found = curve(random.random(20_000), weak, np.ones(20_000))
 
     assert found.apgr == pytest.approx(0.5, abs=0.02)
+
+
+def test_every_table_has_its_own_curves_with_an_interval() -> None:
+    """Subjects that differ widen the interval of a score's APGR around it; tables do not mix."""
+    random = np.random.default_rng(0)
+    rows = [
+        {"dataset": "one" if i < 200 else "two", "group": f"g{i % 8}", "small_ok": i % 2, "frontier_ok": 1}
+        for i in range(300)
+    ]
+    need = random.random(300) + np.array([0.3 * (1 - r["small_ok"]) for r in rows])
+
+    found = outcome_curves(rows, {"score": need})
+
+    assert {name: curves["score"]["rows"] for name, curves in found.items()} == {"one": 200, "two": 100}
+    score = found["one"]["score"]
+    assert score["low"] < score["apgr"] < score["high"]
+    assert score["apgr"] == curve(need[:200], *np.array([[r["small_ok"], 1.0] for r in rows[:200]]).T).apgr
+
+
+def test_the_published_figures_stand_beside_their_own_random_router() -> None:
+    """Each benchmark has one, at about half of the gap for half of the calls; the best comes first."""
+    for rows in PUBLISHED.values():
+        chance = [row for row in rows if row.router == "random"]
+        assert len(chance) == 1
+        assert chance[0].apgr == pytest.approx(0.5, abs=0.01)
+        assert chance[0].cpt_50 == pytest.approx(0.5, abs=0.02)
+        assert rows[0].apgr == max(row.apgr for row in rows)
+        assert rows[0].cpt_50 < rows[0].cpt_80
