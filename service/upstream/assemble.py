@@ -33,6 +33,7 @@ def assemble(configuration: Configuration, *, clock: Clock = time.monotonic, sta
 
 
 def _ways(configuration: Configuration) -> Ways:
-    lean: Way | None = LeanWay() if configuration.upstream.way == "auto" else None
+    at_home = frozenset(d.id for _, d in configuration.deployments() if configuration.is_local(d))
+    lean: Way | None = LeanWay(at_home) if configuration.upstream.way == "auto" else None
     needs_router = lean is None or any(d.provider not in LEAN_PROVIDERS for _, d in configuration.deployments())
     return Ways(router=RouterWay(configuration) if needs_router else None, lean=lean)

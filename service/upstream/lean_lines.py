@@ -10,9 +10,13 @@ import orjson
 
 from service.upstream.interface import Chunk, UpstreamFailure
 from service.upstream.lean_failures import garbage
+from service.upstream.think_tags import ThinkTags
 
 RUN_BYTES = 16 * 1024
 """Looked at together: a run of text chunks ends here at the latest, so that hosts that mix them cost no more."""
+
+AFTER_END_S = 0.05
+"""How long the end of the body may follow the protocol's end, so that the connection can be used again."""
 
 LONGEST_LINE = 4 * 1024 * 1024
 """Bytes. A line without an end must not fill the memory."""
@@ -21,20 +25,24 @@ LONGEST_LINE = 4 * 1024 * 1024
 class LineReader(ABC):
     """Turns pieces of a body into chunks; one piece of the network is one batch.
 
+    Args:
+        tags: Takes thinking out of the text, where the host may leave it there.
+
     Attributes:
         done: The protocol's own end was seen.
         failure: What is wrong with the body, to be raised once the chunks before it are delivered.
         received: Anything but white space came.
     """
 
-    __slots__ = ("_named", "_rest", "done", "failure", "received")
+    __slots__ = ("_named", "_rest", "_tags", "done", "failure", "received")
 
-    def __init__(self) -> None:
+    def __init__(self, tags: ThinkTags | None = None) -> None:
         self.done = False
         self.failure: UpstreamFailure | None = None
         self.received = False
         self._rest = b""
         self._named = False
+        self._tags = tags
 
     @property
     def complete(self) -> bool:
@@ -56,6 +64,10 @@ class LineReader(ABC):
             self.failure = failure
         except (AttributeError, KeyError, TypeError, ValueError) as error:  # JSON of another shape than the protocol's
             self.failure = garbage(f"JSON of another shape ({type(error).__name__}: {error})")
+        if self._tags is not None:
+            self._tags.part(chunks, ended=self.done)
+            if self._tags.over:
+                self._tags = None
         return chunks
 
     def end(self) -> list[Chunk]:

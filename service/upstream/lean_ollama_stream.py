@@ -15,6 +15,7 @@ from service.upstream.lean_failures import error_event, garbage
 from service.upstream.lean_lines import RUN_BYTES, LineReader, parsed
 from service.upstream.lean_openai import new_call_id
 from service.upstream.text_chunk import TextForm, run_of
+from service.upstream.think_tags import ThinkTags
 
 # A text chunk as Go writes it; only the time and the text change within an answer.
 _TEXT = (
@@ -31,8 +32,8 @@ class OllamaReader(LineReader):
 
     __slots__ = ("_calls", "_spoken")
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, tags: ThinkTags | None = None) -> None:
+        super().__init__(tags)
         self._calls = 0
         self._spoken = False
 

@@ -16,6 +16,7 @@ from service.upstream.interface import Call, Chunk, Usage
 from service.upstream.lean_failures import error_event, garbage
 from service.upstream.lean_lines import RUN_BYTES, LineReader, parsed
 from service.upstream.text_chunk import Around, TextForm, run_of
+from service.upstream.think_tags import ThinkTags
 
 PATH = "/chat/completions"
 LONGEST_BODY = 64 * 1024 * 1024
@@ -53,8 +54,8 @@ class OpenAIReader(LineReader):
         "_answered", "_around", "_finished", "_form", "_is_error", "_pending", "_seen", "_started", "_tries", "_whole",
     )  # fmt: skip
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, tags: ThinkTags | None = None) -> None:
+        super().__init__(tags)
         self._started = False
         self._answered = False
         self._whole: list[bytes] | None = None
@@ -220,7 +221,7 @@ class OpenAIReader(LineReader):
             self._finished.add(index)
         for value in delta.values():
             if value is not None and type(value) is not str:
-                _reshape(delta, data)
+                reshape(delta, data)
                 break
         if "reasoning" in delta:  # Ollama, OpenRouter, vLLM from 0.12: the same thing by another name
             thinking = delta.pop("reasoning")
@@ -279,7 +280,7 @@ def new_call_id() -> str:
     return f"call_{os.urandom(12).hex()}"
 
 
-def _reshape(delta: dict[str, Any], data: bytes) -> None:
+def reshape(delta: dict[str, Any], data: bytes = b"") -> None:
     """A delta with more than text in it: tool calls, and Mistral's parts, which become text and thinking apart.
 
     Raises:

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-import logging
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Collection, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +18,12 @@ import orjson
 from service.upstream import lean_ollama, lean_openai
 from service.upstream.interface import Call, Chunk, Outcome, UpstreamFailure, WayName
 from service.upstream.lean_failures import NotHTTP, cleaned, cut, from_connection, from_status, garbage
-from service.upstream.lean_lines import LineReader
+from service.upstream.lean_lines import AFTER_END_S, LineReader
 from service.upstream.lean_ollama_stream import OllamaReader
 from service.upstream.lean_openai import OpenAIReader
 from service.upstream.lean_session import CONNECTED_ANEW, Target, open_session, ssl_context, target
+from service.upstream.refused_fields import RefusedFields
+from service.upstream.think_tags import tags_of
 
 _HAS_PARSER = find_spec("httptools") is not None
 """Not on Windows: there aiohttp does it all."""
@@ -32,12 +32,7 @@ if TYPE_CHECKING or _HAS_PARSER:
     from service.upstream.lean_http import Response
     from service.upstream.lean_pool import Pool
 
-log = logging.getLogger("autotier.upstream")
-
 _KEPT_OF_ERROR = 16 * 1024
-_AFTER_END_S = 0.05
-"""How long the end of the body may follow the protocol's end, so that the connection can be used again."""
-
 _LARGE = 256 * 1024
 """Characters of messages from which the body is written in a thread: 1 MB takes about 2 ms."""
 
@@ -45,45 +40,31 @@ _LARGE_WRITE = 512 * 1024
 """Bytes from which a body goes to the socket in pieces, which aiohttp sees to."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Refusable:
-    """A field of ours that some hosts refuse; it is then left out for good, and the request is sent again.
-
-    Attributes:
-        words: What such a refusal says.
-        so: What follows, for the log.
-    """
-
-    field: str
-    words: str
-    so: str
-
-
-_REFUSABLE = {
-    False: _Refusable("stream_options", "stream_options", "its answers come without the host's count of tokens"),
-    True: _Refusable("reasoning_effort", "does not support thinking", "reasoning_effort is left out"),
-}
-"""By whether the protocol is Ollama's."""
-
 _DISCONNECTED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError)
 
 
 class LeanWay:
-    """Implements `service.upstream.interface.Way` for the providers ``openai`` and ``ollama``."""
+    """Implements `service.upstream.interface.Way` for the providers ``openai`` and ``ollama``.
+
+    Args:
+        at_home: Ids of the deployments in the house, whose hosts may leave thinking in the text.
+    """
 
     name: WayName = "lean"
 
-    def __init__(self) -> None:
+    def __init__(self, at_home: Collection[str] = ()) -> None:
+        self._at_home = at_home
         self._session: aiohttp.ClientSession | None = None
         self._pool: Pool | None = None
         self._targets: dict[tuple[str, str | None], Target] = {}
-        self._left_out: dict[tuple[str, str], frozenset[str]] = {}
+        self._refused = RefusedFields()
 
     async def stream(self, call: Call) -> AsyncIterator[list[Chunk]]:
         """See `Way.stream`. One batch per read from the network."""
         native = call.deployment.provider != "openai"
         response = await self._response(call, native=native)
-        reader: LineReader = OllamaReader() if native else OpenAIReader()
+        tags = tags_of(call, self._at_home)
+        reader: LineReader = OllamaReader(tags) if native else OpenAIReader(tags)
         try:
             read = response.content.readany
             while not reader.done:
@@ -124,8 +105,7 @@ class LeanWay:
         Raises:
             UpstreamFailure: Anything else.
         """
-        place = (call.address, call.deployment.model)
-        left_out = self._left_out.get(place, frozenset())
+        left_out = self._refused.of(call)
         body = await _encoded(call, left_out, native=native)
         try:
             where = self._target(call, lean_ollama.PATH if native else lean_openai.PATH)
@@ -139,10 +119,7 @@ class LeanWay:
                 raise garbage(f"content type {kind}")
             return response
         failure = from_status(response.status, response.headers, await _beginning(response), key=call.key)
-        refused = _REFUSABLE[native]
-        if refused.field not in left_out and failure.status in (400, 422) and refused.words in failure.detail:
-            log.warning("%s refuses %s for %s: %s", *place, refused.field, refused.so)
-            self._left_out[place] = left_out | {refused.field}
+        if self._refused.learn(call, left_out, failure):
             return await self._response(call, native=native)
         raise failure
 
@@ -255,7 +232,7 @@ async def _until_end(response: aiohttp.ClientResponse | Response) -> None:
     if response.content.at_eof():
         return
     try:
-        async with asyncio.timeout(_AFTER_END_S):
+        async with asyncio.timeout(AFTER_END_S):
             while await response.content.readany():
                 pass
     except (TimeoutError, aiohttp.ClientError, OSError, NotHTTP):
