@@ -8,39 +8,34 @@ from __future__ import annotations
 
 import re
 
+import aiohttp
+
 from service.upstream.interface import Outcome, UpstreamFailure
-from service.upstream.lean_failures import cleaned, error_event, from_status, retry_after_s
+from service.upstream.lean_failures import cleaned, cut, from_connection, from_status, retry_after_s
 from service.upstream.wire_watch import WireWatch
 
 _NO_CONNECTION = frozenset({"APIConnectionError", "Timeout", "InternalServerError"})
 """What litellm makes of a connection that was refused or reset, by provider."""
 
 
-def from_watch(watch: WireWatch, *, key: str | None) -> UpstreamFailure | None:
-    """The failure that the wire shows, or None where it shows none (yet)."""
-    if watch.status is None:
-        return None
-    if watch.status != 200:
-        return from_status(watch.status, watch.headers, watch.body, key=key)
-    if watch.garbage is not None:
-        return UpstreamFailure(Outcome.GARBAGE, cleaned(watch.garbage, key), status=200)
-    return error_event(watch.error) if watch.error is not None else None
-
-
 def from_exception(error: Exception, watch: WireWatch, *, key: str | None) -> UpstreamFailure:
     """The failure behind an exception of litellm."""
-    seen = from_watch(watch, key=key)
-    if seen is not None:
-        return seen
+    if watch.failure is not None:
+        return watch.failure
     said = cleaned(_first_line(str(error)), key)
     if watch.status == 200:
-        return UpstreamFailure(Outcome.CUT, cleaned(watch.broken or said, key), status=200)
+        return cut(said)
+    causes = _causes(error)
+    sent = next((cause for cause in causes if isinstance(cause, aiohttp.ClientError)), None)
+    if sent is not None:
+        return from_connection(sent, key=key)
     name, status = type(error).__name__, getattr(error, "status_code", None)
     if name == "ContextWindowExceededError":
         return UpstreamFailure(Outcome.CONTEXT, said, status=status)
     response = getattr(error, "response", None)
+    cause = f"{type(causes[-1]).__name__}: {causes[-1]}" if causes and str(causes[-1]) not in said else ""
     if name in _NO_CONNECTION and not getattr(response, "content", b""):
-        return UpstreamFailure(Outcome.CONNECT, cleaned(f"{said} {_cause(error)}".strip(), key))
+        return UpstreamFailure(Outcome.CONNECT, cleaned(f"{said} {cause}".strip(), key))
     if status is None:
         return UpstreamFailure(Outcome.SERVER_ERROR, f"{name}: {said}"[:500])
     failure = from_status(int(status), {}, f'{{"error": {{"message": "{_quoted(said)}"}}}}'.encode(), key=key)
@@ -48,23 +43,14 @@ def from_exception(error: Exception, watch: WireWatch, *, key: str | None) -> Up
     return failure
 
 
-def ended_early(watch: WireWatch, *, key: str | None) -> UpstreamFailure | None:
-    """Why a stream that litellm calls complete is none, or None where it is."""
-    seen = from_watch(watch, key=key)
-    if seen is not None or watch.done:
-        return seen
-    if not watch.received:
-        return UpstreamFailure(Outcome.EMPTY, "a 200 without a body", status=watch.status)
-    return UpstreamFailure(Outcome.CUT, watch.broken or "the stream ended without its end", status=watch.status)
-
-
-def _cause(error: BaseException) -> str:
-    """What lies under litellm's "Connection error.": the certificate, the name, the reset. Empty where nothing does."""
-    deepest: BaseException | None = None
+def _causes(error: BaseException) -> list[BaseException]:
+    """What lies under an exception, the deepest last: the certificate, the name, the reset."""
+    causes: list[BaseException] = []
     below = error.__cause__ or error.__context__
-    while below is not None and below is not deepest:
-        deepest, below = below, below.__cause__ or below.__context__
-    return "" if deepest is None or str(deepest) in str(error) else f"{type(deepest).__name__}: {deepest}"
+    while below is not None and below not in causes:
+        causes.append(below)
+        below = below.__cause__ or below.__context__
+    return causes
 
 
 def _first_line(text: str) -> str:

@@ -9,6 +9,7 @@ own turns ``frequency_penalty`` into ``repeat_penalty``, another scale, and lose
 from __future__ import annotations
 
 import copy
+from collections.abc import Container
 from typing import Any
 
 from service.config import Configuration, Deployment
@@ -67,11 +68,12 @@ def model_list(configuration: Configuration) -> list[dict[str, Any]]:
     return entries
 
 
-def call_arguments(call: Call, client: object) -> dict[str, Any]:
+def call_arguments(call: Call, client: object, left_out: Container[str] = ()) -> dict[str, Any]:
     """Arguments of ``router.acompletion`` for one call.
 
     Args:
         call: The request; not changed.
+        left_out: Fields that the host has refused.
         client: Our HTTP handler, which litellm takes as an argument for Ollama only.
     """
     deployment = call.deployment
@@ -83,9 +85,10 @@ def call_arguments(call: Call, client: object) -> dict[str, Any]:
     }
     if is_ollama(deployment):
         arguments["client"] = client
-        arguments["extra_body"] = _without(body_of(call), "model", "stream")
+        arguments["extra_body"] = _without(body_of(call, left_out), "model", "stream")
         return arguments
-    arguments["stream_options"] = {"include_usage": True}
+    if "stream_options" not in left_out:
+        arguments["stream_options"] = {"include_usage": True}
     if deployment.provider == "openai":
         arguments["extra_body"] = _without(body, "messages", "model", "stream", "stream_options")
         return arguments

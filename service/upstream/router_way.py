@@ -16,9 +16,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.config import Configuration
+from service.upstream import lean_ollama, lean_openai
 from service.upstream.interface import Call, Chunk, UpstreamFailure, Usage, WayName
-from service.upstream.router_failures import ended_early, from_exception, from_watch
+from service.upstream.lean_ollama_stream import OllamaReader
+from service.upstream.lean_openai import OpenAIReader, reshape
+from service.upstream.refused_fields import RefusedFields
+from service.upstream.router_failures import from_exception
 from service.upstream.router_request import LONGEST_S, call_arguments, is_ollama, model_list
+from service.upstream.think_tags import tags_of
 from service.upstream.wire_watch import WATCH, WireWatch, on_response
 
 log = logging.getLogger("autotier.upstream")
@@ -43,6 +48,8 @@ class RouterWay:
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
+        self._at_home = frozenset(d.id for _, d in configuration.deployments() if configuration.is_local(d))
+        self._refused = RefusedFields()
         self._loading: asyncio.Task[_Litellm] | None = None
 
     @property
@@ -60,33 +67,45 @@ class RouterWay:
         await self._loaded()
 
     async def stream(self, call: Call) -> AsyncIterator[list[Chunk]]:
-        """See `Way.stream`. One batch per chunk of litellm's."""
+        """See `Way.stream`. One batch per read from the network, or per chunk of litellm's."""
+        watch, answer = await self._answer(call)
+        if watch.answer is None:
+            batches = _litellms(answer, watch, call)
+        else:
+            await _close(answer)
+            tags = tags_of(call, self._at_home)
+            batches = watch.read(OllamaReader(tags) if is_ollama(call.deployment) else OpenAIReader(tags))
+        async with aclosing(batches):
+            async for batch in batches:
+                yield batch
+
+    async def _answer(self, call: Call) -> tuple[WireWatch, Any]:
+        """What the host gave, and litellm's stream where we cannot read that ourselves.
+
+        Raises:
+            UpstreamFailure: No answer.
+        """
         litellm = await self._loaded()
-        watch = WireWatch("ndjson" if is_ollama(call.deployment) else "sse")
-        watched = call.deployment.provider == "openai" or is_ollama(call.deployment)
+        left_out = self._refused.of(call)
+        watch = WireWatch(lean_ollama.PATH if is_ollama(call.deployment) else lean_openai.PATH, call.key)
+        arguments = call_arguments(call, litellm.client, left_out)
         token = WATCH.set(watch)  # the sending task copies the context
         try:
-            answer = await litellm.router.acompletion(**call_arguments(call, litellm.client))
-        except UpstreamFailure:
-            raise  # the request cannot be expressed; nothing was sent
+            answer = await litellm.router.acompletion(**arguments)
         except Exception as error:  # noqa: BLE001  # litellm raises whatever its providers raise
-            raise from_exception(error, watch, key=call.key) from None
+            failure = from_exception(error, watch, key=call.key)
+        except BaseException:
+            await watch.close()
+            raise
+        else:
+            return watch, answer
         finally:
             WATCH.reset(token)
-        reader = _Reader(watch if watched else None)
-        async with aclosing(_closing(answer)) as chunks:
-            try:
-                async for raw in chunks:
-                    self._raise_if_broken(watch, call)
-                    yield [reader.chunk(raw)]
-            except Exception as error:  # noqa: BLE001  # as above
-                raise from_exception(error, watch, key=call.key) from None
-        failure = ended_early(watch, key=call.key) if watched else None
-        if failure is not None:
-            raise failure
-        last = reader.last()
-        if last is not None:
-            yield [last]
+        if watch.answer is not None:
+            return watch, None  # what litellm makes of a stand-in says nothing
+        if self._refused.learn(call, left_out, failure):
+            return await self._answer(call)
+        raise failure
 
     async def close(self) -> None:
         """Closes connections and lets the Router go."""
@@ -110,46 +129,40 @@ class RouterWay:
         _send_through(loaded.client)
         return loaded
 
-    def _raise_if_broken(self, watch: WireWatch, call: Call) -> None:
-        failure = from_watch(watch, key=call.key)
-        if failure is not None:
-            raise failure
+
+async def _litellms(answer: Any, watch: WireWatch, call: Call) -> AsyncGenerator[list[Chunk], None]:
+    """The chunks of a protocol that only litellm speaks, as it tells them."""
+    named = False
+    async with aclosing(_closing(answer)) as chunks:
+        try:
+            async for raw in chunks:
+                chunk = _chunk(raw)
+                chunk.served_model, named = (None if named else raw.model), named or bool(raw.model)
+                yield [chunk]
+        except UpstreamFailure:
+            raise
+        except Exception as error:  # noqa: BLE001  # litellm raises whatever its providers raise
+            raise from_exception(error, watch, key=call.key) from None
 
 
-class _Reader:
-    """litellm's chunks into ours; usage, model and fingerprint as the wire had them, since litellm invents them."""
+def _chunk(raw: Any) -> Chunk:
+    usage = getattr(raw, "usage", None)
+    return Chunk(
+        choices=[_choice(choice) for choice in raw.choices],
+        usage=_usage(usage) if usage is not None else None,
+        system_fingerprint=getattr(raw, "system_fingerprint", None),
+    )
 
-    def __init__(self, watch: WireWatch | None) -> None:
-        self._watch = watch
-        self._named = False
-        self._ids = 0
 
-    def chunk(self, raw: Any) -> Chunk:
-        choices = [self._choice(choice) for choice in raw.choices]
-        chunk = Chunk(choices=choices, system_fingerprint=getattr(raw, "system_fingerprint", None))
-        if not self._named:
-            chunk.served_model = self._watch.served_model if self._watch is not None else raw.model
-            self._named = chunk.served_model is not None
-        if self._watch is None and getattr(raw, "usage", None) is not None:
-            chunk.usage = _usage(raw.usage)
-        return chunk
-
-    def last(self) -> Chunk | None:
-        """What the wire told at its end."""
-        return Chunk(usage=self._watch.usage) if self._watch is not None and self._watch.usage is not None else None
-
-    def _choice(self, choice: Any) -> dict[str, Any]:
-        delta = choice.delta.model_dump(exclude_none=True) if choice.delta is not None else {}
-        for call in delta.get("tool_calls") or ():
-            # litellm gives an Ollama call without arguments no id; a continued OpenAI call has none either, nor a name.
-            if call.get("id") is None and call.get("function", {}).get("name"):
-                call["id"] = f"call_{os.urandom(12).hex()}"
-        delta.pop("provider_specific_fields", None)
-        shown = {"index": choice.index or 0, "delta": delta, "finish_reason": choice.finish_reason}
-        logprobs = getattr(choice, "logprobs", None)
-        if logprobs is not None:
-            shown["logprobs"] = logprobs if isinstance(logprobs, dict) else logprobs.model_dump(exclude_none=True)
-        return shown
+def _choice(choice: Any) -> dict[str, Any]:
+    delta = choice.delta.model_dump(exclude_none=True) if choice.delta is not None else {}
+    delta.pop("provider_specific_fields", None)
+    reshape(delta)
+    shown = {"index": choice.index or 0, "delta": delta, "finish_reason": choice.finish_reason}
+    logprobs = getattr(choice, "logprobs", None)
+    if logprobs is not None:
+        shown["logprobs"] = logprobs if isinstance(logprobs, dict) else logprobs.model_dump(exclude_none=True)
+    return shown
 
 
 def _usage(raw: Any) -> Usage:
@@ -168,9 +181,13 @@ async def _closing(answer: Any) -> AsyncGenerator[Any, None]:
         async for chunk in answer:
             yield chunk
     finally:
-        close = getattr(answer, "aclose", None)
-        if close is not None:
-            await close()
+        await _close(answer)
+
+
+async def _close(answer: Any) -> None:
+    close = getattr(answer, "aclose", None)
+    if close is not None:
+        await close()
 
 
 async def _warm(router: Any, configuration: Configuration) -> None:

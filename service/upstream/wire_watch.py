@@ -1,140 +1,160 @@
-"""Sees what a host really sent below litellm, because litellm hides failures.
+"""Sees what a host really sent below litellm, because litellm hides failures, and takes answers that we can read.
 
 Measured (pinned for the release in use by tests/contract/upstream): an empty 200 and an HTML 200 come back as
 successful answers, a broken NDJSON line is skipped in silence, an error inside a 200 becomes a 400, usage and model
-name are made up. A response hook on the one HTTP client that we give to litellm wraps the body and reads along.
+name are made up; an answer in one JSON object loses its text. A response hook on the one HTTP client that we give to
+litellm looks at status and headers. An answer in OpenAI's or Ollama's protocol is taken from under litellm, for the
+lean way's readers; litellm, which looks at the first event before it gives a stream out, is left with a stand-in.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any, Literal
 
+import aiohttp
 import httpx
-import orjson
 
-from service.upstream.interface import Usage
+from service.upstream import lean_ollama, lean_openai
+from service.upstream.interface import Chunk, Outcome, UpstreamFailure
+from service.upstream.lean_failures import cleaned, cut, from_status, garbage
+from service.upstream.lean_lines import AFTER_END_S, LineReader
 
-Protocol = Literal["ndjson", "sse"]
-
-_LONGEST_LINE = 4 * 1024 * 1024
 _KEPT_OF_ERROR = 16 * 1024
+_BROKEN = (httpx.HTTPError, httpx.StreamError, aiohttp.ClientError, OSError)
+
+_STAND_INS = {
+    lean_openai.PATH: b'data: {"id":"-","object":"chat.completion.chunk","created":0,"model":"-","choices":'
+    b'[{"index":0,"delta":{"role":"assistant","content":"-"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n',
+    lean_ollama.PATH: b'{"model":"-","created_at":"2025-01-01T00:00:00Z","message":{"role":"assistant","content":"-"},'
+    b'"done":true,"done_reason":"stop","prompt_eval_count":1,"eval_count":1}\n',
+}
+"""By the end of the address: an answer that litellm finds nothing wrong with."""
 
 
-@dataclass(slots=True)
 class WireWatch:
-    """What one response has shown so far.
+    """What came of one call.
+
+    Args:
+        path: Where an address of the protocol that we can read ends, `_STAND_INS` has it.
+        key: The host's key in clear, to take it out of the host's words.
 
     Attributes:
-        protocol: What the host speaks: Ollama's NDJSON or OpenAI's SSE.
         status: HTTP status, None until the headers came.
-        body: The beginning of an answer that is no 200.
-        done: The protocol's own end was seen: ``"done": true``, ``[DONE]``, or a finish reason.
-        garbage: The first thing that is not the protocol, in words, or None.
-        error: Message of an error object inside a 200, or None.
-        broken: The connection ended with an exception.
-        served_model: The model's name by the host; litellm overwrites it.
-        usage: Tokens by the host; litellm makes them up where there are none.
-        received: Any byte of a body came.
+        failure: What an answer that is none means; None where it is one.
+        answer: A 200 in our protocol, its body unread.
     """
 
-    protocol: Protocol
-    status: int | None = None
-    headers: httpx.Headers = field(default_factory=httpx.Headers)
-    body: bytes = b""
-    done: bool = False
-    garbage: str | None = None
-    error: dict[str, Any] | None = None
-    broken: str | None = None
-    served_model: str | None = None
-    usage: Usage | None = None
-    received: bool = False
-    _rest: bytearray = field(default_factory=bytearray)
+    __slots__ = ("_key", "_path", "answer", "failure", "status")
 
-    def begin(self, response: httpx.Response) -> None:
-        """Takes the headers in."""
-        self.status, self.headers = response.status_code, response.headers
+    def __init__(self, path: str, key: str | None) -> None:
+        self._path = path
+        self._key = key
+        self.status: int | None = None
+        self.failure: UpstreamFailure | None = None
+        self.answer: httpx.Response | None = None
+
+    async def begin(self, response: httpx.Response) -> None:
+        """Takes the headers in.
+
+        Raises:
+            UpstreamFailure: It is no answer; also in ``failure``, since litellm makes an error of its own of it.
+        """
+        self.status = response.status_code
         kind = response.headers.get("content-type", "")
-        if self.status == 200 and "html" in kind:
-            self.garbage = f"content type {kind}"
+        if response.status_code != 200:
+            body = await _beginning(response)
+            self.failure = from_status(response.status_code, response.headers, body, key=self._key)
+        elif "html" in kind:
+            self.failure = garbage(f"content type {kind}")
+        elif response.url.path.endswith(self._path):
+            self._take(response)
+        if self.failure is not None:
+            raise self.failure
 
-    def feed(self, data: bytes) -> None:
-        """Takes bytes of the body in, decoded."""
-        self.received = self.received or bool(data)
-        if self.status != 200:
-            self.body = (self.body + data)[:_KEPT_OF_ERROR]
-            return
-        self._rest += data
-        if len(self._rest) > _LONGEST_LINE:
-            self.garbage = self.garbage or "a line of more than 4 MB"
-            self._rest.clear()
-        *lines, rest = bytes(self._rest).split(b"\n")
-        self._rest = bytearray(rest)
-        for line in lines:
-            self._line(line.strip())
+    def _take(self, response: httpx.Response) -> None:
+        self.answer = httpx.Response(200, headers=response.headers, stream=response.stream, request=response.request)
+        for name in ("content-encoding", "content-length", "transfer-encoding"):
+            response.headers.pop(name, None)
+        response.stream = _StandIn(_STAND_INS[self._path])
 
-    def end(self) -> None:
-        """The body has ended: what is left is a line too."""
-        if self.status == 200 and self._rest:
-            rest, self._rest = bytes(self._rest), bytearray()
-            self._line(rest.strip())
+    async def read(self, reader: LineReader) -> AsyncGenerator[list[Chunk], None]:
+        """The answer's chunks. One batch per read from the network; closing it closes the connection.
 
-    def _line(self, line: bytes) -> None:
-        if not line:
-            return
-        if self.protocol == "sse":
-            if line.startswith(b"{"):  # some hosts answer a stream request with plain JSON, an error as a rule
-                pass
-            elif not line.startswith(b"data:"):
-                if not line.startswith((b":", b"event:", b"id:", b"retry:")):
-                    self._not_protocol(line)
-                return
-            else:
-                line = line[5:].strip()
-            if line == b"[DONE]":
-                self.done = True
-                return
+        Raises:
+            UpstreamFailure: As `Way.stream`.
+        """
+        assert self.answer is not None
+        body = self.answer.aiter_bytes()
         try:
-            parsed = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            self._not_protocol(line)
-            return
-        if isinstance(parsed, dict):
-            self._object(parsed)
-        else:
-            self._not_protocol(line)
+            try:
+                async for data in body:
+                    batch = reader.feed(data)
+                    if batch:
+                        yield batch
+                    if reader.failure is not None:
+                        raise reader.failure
+                    if reader.done:
+                        await _until_end(body)
+                        return
+            except _BROKEN as error:
+                if reader.complete:
+                    return
+                raise cut(cleaned(f"{type(error).__name__}: {error}", self._key)) from None
+            batch = reader.end()
+            if batch:
+                yield batch
+            failure = reader.failure or _missing(reader)
+            if failure is not None:
+                raise failure
+        finally:
+            await self.close()
 
-    def _object(self, parsed: dict[str, Any]) -> None:
-        if parsed.get("error"):
-            error = parsed["error"]
-            self.error = error if isinstance(error, dict) else {"message": str(error)}
-            return
-        if self.served_model is None and isinstance(parsed.get("model"), str):
-            self.served_model = parsed["model"]
-        if parsed.get("done") is True:
-            self.done = True
-            self.usage = Usage(int(parsed.get("prompt_eval_count") or 0), int(parsed.get("eval_count") or 0))
-        if isinstance(parsed.get("usage"), dict):
-            self.usage = _usage(parsed["usage"])
-        choices = parsed.get("choices")
-        if isinstance(choices, list) and any(isinstance(c, dict) and c.get("finish_reason") for c in choices):
-            self.done = True
-
-    def _not_protocol(self, line: bytes) -> None:
-        if self.garbage is None:
-            self.garbage = f"not {self.protocol}: {line[:60].decode(errors='replace')!r}"
+    async def close(self) -> None:
+        """Closes the connection, unless its answer is at its end: then it can be used again."""
+        if self.answer is not None:
+            await self.answer.aclose()
 
 
-def _usage(raw: dict[str, Any]) -> Usage:
-    completion, prompt = raw.get("completion_tokens_details") or {}, raw.get("prompt_tokens_details") or {}
-    return Usage(
-        prompt_tokens=int(raw.get("prompt_tokens") or 0),
-        completion_tokens=int(raw.get("completion_tokens") or 0),
-        reasoning_tokens=int(completion.get("reasoning_tokens") or 0),
-        cached_tokens=int(prompt.get("cached_tokens") or 0),
-    )
+def _missing(reader: LineReader) -> UpstreamFailure | None:
+    """Why a body that has ended is no whole answer, or None where it is one."""
+    if reader.complete:
+        return None
+    return cut() if reader.received else UpstreamFailure(Outcome.EMPTY, "a 200 without a body", status=200)
+
+
+class _StandIn(httpx.AsyncByteStream):
+    """A body that is there."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._body
+
+
+async def _until_end(body: AsyncIterator[bytes]) -> None:
+    """Reads up to the end of the body, which as a rule is there already or comes at once."""
+    try:
+        async with asyncio.timeout(AFTER_END_S):
+            async for _ in body:
+                pass
+    except (TimeoutError, *_BROKEN):
+        pass  # the answer is whole; the connection is closed instead of kept
+
+
+async def _beginning(response: httpx.Response) -> bytes:
+    """The first bytes of an answer that is no 200; the rest is not waited for."""
+    body = b""
+    try:
+        async for data in response.aiter_bytes():
+            body += data
+            if len(body) >= _KEPT_OF_ERROR:
+                break
+    except _BROKEN:
+        pass  # what came will do
+    return body[:_KEPT_OF_ERROR]
 
 
 WATCH: ContextVar[WireWatch | None] = ContextVar("autotier_wire_watch", default=None)
@@ -142,29 +162,7 @@ WATCH: ContextVar[WireWatch | None] = ContextVar("autotier_wire_watch", default=
 
 
 async def on_response(response: httpx.Response) -> None:
-    """Response hook of httpx: wraps the body of a watched call."""
+    """Response hook of httpx: shows a watched call's response to its watch."""
     watch = WATCH.get()
     if watch is not None:
-        watch.begin(response)
-        response.stream = _Watched(response.stream, watch)  # type: ignore[arg-type]
-
-
-class _Watched(httpx.AsyncByteStream):
-    """A body that is read along."""
-
-    def __init__(self, inner: httpx.AsyncByteStream, watch: WireWatch) -> None:
-        self._inner = inner
-        self._watch = watch
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for data in self._inner:
-                self._watch.feed(data)
-                yield data
-        except Exception as error:
-            self._watch.broken = f"{type(error).__name__}: {error}"
-            raise
-        self._watch.end()
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+        await watch.begin(response)

@@ -1,4 +1,4 @@
-"""What the lean way does with connections: kept, closed, made again; proxies, certificates, refused fields.
+"""What the lean way does with connections: kept, closed, made again; proxies, certificates.
 
 Against a server of a few lines on a real socket, which notes what it got.
 """
@@ -189,30 +189,6 @@ async def test_the_key_goes_to_the_host_and_nowhere_else(way: LeanWay) -> None:
         assert "my-secret-key" not in failed.value.detail
 
 
-async def test_a_host_that_refuses_stream_options_is_asked_without(way: LeanWay) -> None:
-    """Once found out, it is remembered."""
-    refusal = sized(
-        b'{"error":{"message":"Unrecognized field: stream_options"}}', "400 Bad Request", "application/json"
-    )
-
-    async with serving(lambda _, body: refusal if "stream_options" in body else GOOD) as server:
-        await all_of(way, call(server.address))
-        await all_of(way, call(server.address))
-
-        assert ["stream_options" in body for body in server.bodies] == [True, False, False]
-
-
-async def test_a_model_that_cannot_think_answers_without(way: LeanWay) -> None:
-    """A client's ``reasoning_effort`` does not make a model without thinking refuse it."""
-    refusal = sized(b'{"error":"\\"m\\" does not support thinking"}', "400 Bad Request", "application/json")
-    answer = sized(b'{"model":"m","message":{"content":"x"},"done":true}\n', kind="application/x-ndjson")
-
-    async with serving(lambda _, body: refusal if "think" in body else answer) as server:
-        await all_of(way, call(server.address, provider="ollama", reasoning_effort="high"))
-
-        assert ["think" in body for body in server.bodies] == [True, False]
-
-
 async def test_a_proxy_of_the_environment_is_used(way: LeanWay, monkeypatch: pytest.MonkeyPatch) -> None:
     """Except for what ``no_proxy`` names."""
     async with serving(lambda *_: GOOD) as proxy, serving(lambda *_: GOOD) as direct:
@@ -251,15 +227,6 @@ async def test_an_address_that_is_none_is_a_failure(way: LeanWay, address: str) 
         await all_of(way, call(address))
 
     assert failed.value.outcome is Outcome.CONNECT
-
-
-async def test_what_is_no_http_is_garbage(way: LeanWay) -> None:
-    """Another server listens there."""
-    async with serving(lambda *_: b"220 mail.example ESMTP\r\n") as server:
-        with pytest.raises(UpstreamFailure) as failed:
-            await all_of(way, call(server.address))
-
-    assert failed.value.outcome is Outcome.GARBAGE
 
 
 def test_certificates_of_the_environment_are_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -60,8 +60,8 @@ class Case:
         deployment: Further keys of the deployment's configuration.
         key: Sent to the host.
         wire: Name of the recorded answer in ``tests/contract/wire``.
+        refuses: A field; a body that has it is answered with the recorded ``refused_FIELD`` instead.
         outcome: ``answered``, ``silent`` (nothing more came within the limit of the test), or the failure's outcome.
-        router_lacks: Why litellm's Router cannot do it, None where it can.
         shows: Parts of what the client sees that are expected, by key of `tests.contract.ways.play.Seen`.
         sends: Parts of the body that the host receives.
     """
@@ -73,8 +73,8 @@ class Case:
     deployment: Mapping[str, Any] = field(default_factory=dict)
     key: str | None = None
     wire: str | None = None
+    refuses: str | None = None
     outcome: str = "answered"
-    router_lacks: str | None = None
     shows: Mapping[str, Any] = field(default_factory=dict)
     sends: Mapping[str, Any] = field(default_factory=dict)
 
@@ -241,7 +241,7 @@ FAULTS: dict[str, tuple[str, Mapping[str, Any]]] = {
 }
 """The simulated hosts' faults, what comes of each, and what the client sees of it."""
 
-ROUTER_LACKS = {"openai_refusal": "litellm 1.109.1 drops chunks that hold a refusal only"}
+THOUGHT = {"role": "assistant", "content": "4", "reasoning_content": "two and two"}
 
 WIRE: dict[str, Case] = {
     name: Case(
@@ -249,7 +249,6 @@ WIRE: dict[str, Case] = {
         wire=name,
         outcome=outcome,
         shows=shows,
-        router_lacks=ROUTER_LACKS.get(name),
     )
     for name, outcome, shows in (
         ("openai_text", "answered", {"content": "Hello!", "finish_reason": "stop", "prompt_tokens": 19}),
@@ -275,6 +274,13 @@ WIRE: dict[str, Case] = {
         ("openrouter_error_in_stream", "error_event", {"content": "Hi"}),
         ("openrouter_credit_402", "unauthorized", {"status": 402}),
         ("mistral_no_role", "answered", {"content": "Hi there", "finish_reason": "stop"}),
+        ("mistral_thinking", "answered", {"message": THOUGHT}),
+        ("lmstudio_think_tags", "answered", {"content": "<think>\ntwo and two</think>\n\n4 <think> is a tag"}),
+        ("vllm_nan", "answered", {"content": "Hi", "logprobs": 1}),
+        ("whole_answer", "answered", {"content": "Hi there", "finish_reason": "stop", "completion_tokens": 2}),
+        ("whole_answer_indented", "answered", {"content": "Hi there", "finish_reason": "stop", "completion_tokens": 2}),
+        ("error_event_bare", "error_event", {"content": "Hi", "detail": "boom"}),
+        ("not_http", "garbage", {"status": None}),
         ("no_done", "answered", {"content": "Hi", "finish_reason": "stop"}),
         ("no_done_no_finish", "cut", {"content": "Hi"}),
         ("crlf_events", "answered", {"content": "Hi", "finish_reason": "stop"}),
@@ -285,6 +291,15 @@ WIRE: dict[str, Case] = {
         ("ollama_old_no_reason", "answered", {"content": "Hi", "finish_reason": "stop"}),
         ("ollama_thinking", "answered", {"thinks": True, "content": "4"}),
         ("ollama_tools", "answered", {"calls": ["get_current_weather"], "finish_reason": "tool_calls"}),
+        ("ollama_tools_length", "answered", {"calls": ["get_current_weather"], "finish_reason": "length"}),
+        (
+            "ollama_think_tags",
+            "answered",
+            {"message": {**THOUGHT, "content": "4.", "reasoning_content": "\ntwo and two\n"}},
+        ),
+        ("ollama_mentions_tags", "answered", {"content": "Put it in <think>x</think>"}),
+        ("ollama_logprobs", "answered", {"content": "Hi", "logprobs": 1}),
+        ("ollama_no_name", "answered", {"content": "Hi", "model": None}),
         ("ollama_no_model_404", "model_missing", {"status": 404}),
         ("ollama_context_400", "context", {"status": 400}),
         ("ollama_context_500", "context", {"status": 500}),
@@ -294,6 +309,36 @@ WIRE: dict[str, Case] = {
     )
 }
 
+WIRE_WITH_MORE: dict[str, Case] = {
+    "stream_options is refused": Case(
+        "wire-openai", wire="openai_text", refuses="stream_options", shows={"content": "Hello!"}
+    ),
+    "thinking is refused": Case(
+        "wire-ollama", {"reasoning_effort": "high"}, wire="ollama_text", refuses="think", shows={"content": "The sky"}
+    ),
+    "thinking is refused that the operator wants": Case(
+        "wire-ollama",
+        deployment={"think": True},
+        wire="ollama_text",
+        refuses="think",
+        outcome="bad_request",
+        shows={"status": 400, "detail": '"any" does not support thinking'},
+    ),
+    "tags of a host in the house": Case(
+        "wire-openai",
+        deployment={"local": True},
+        wire="lmstudio_think_tags",
+        shows={"message": {**THOUGHT, "content": "4 <think> is a tag", "reasoning_content": "\ntwo and two"}},
+    ),
+    "by the environment's proxy": Case(
+        "wire-openai",
+        deployment={"address": "http://far.example:8000/openai_text"},
+        wire="openai_text",
+        shows={"content": "Hello!"},
+    ),
+}
+"""Recorded answers where it depends on more than the answer."""
+
 
 def all_cases() -> dict[str, Case]:
     """Every case by its name, ``place: name``."""
@@ -302,5 +347,5 @@ def all_cases() -> dict[str, Case]:
     for fault, (outcome, shows) in FAULTS.items():
         for place in ("ollama", "openai"):
             cases[f"{place}: fault {fault}"] = Case(place, fault=fault, outcome=outcome, shows=shows)
-    cases.update({f"wire: {name}": case for name, case in WIRE.items()})
+    cases.update({f"wire: {name}": case for name, case in (WIRE | WIRE_WITH_MORE).items()})
     return cases

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from service.config import Configuration, Deployment
 from service.demo.hosts import HostSpec, SimulatedHost
@@ -27,7 +29,10 @@ from service.upstream.text_chunk import TextChunk
 from tests.contract.ways.cases import ASK, Case, all_cases
 
 SILENCE_S = 0.4
-"""Longest wait for the next batch. Far above what a host on loopback takes; what hangs is cut here."""
+"""Longest wait for the next batch of a host that hangs."""
+
+LONGEST_S = 30.0
+"""Of any other host: a busy machine is no silent host."""
 
 WIRE_FOLDER = Path(__file__).parents[1] / "wire"
 MODELS = {"ollama": "qwen3-coder:30b", "openai": "gpt-4.1", "wire-ollama": "any", "wire-openai": "any"}
@@ -58,12 +63,14 @@ class Seen:
         logprobs: Number of tokens with log probabilities.
         message: The first choice's whole message; ids of tool calls are replaced, they are random,
             and arguments parsed, their white space differs.
+        detail: The host's words about a failure, where it has any that a client may see.
         received: Body that the host got, None where it got none.
     """
 
     outcome: str = "answered"
     status: int | None = None
     retry_after_s: float | None = None
+    detail: str | None = None
     content: str = ""
     thinks: bool = False
     refusal: str | None = None
@@ -124,7 +131,7 @@ class Seen:
             self.keys = sorted(json.loads(self.content))
 
 
-async def see(way: Way, call: Call, limit_s: float = SILENCE_S) -> Seen:
+async def see(way: Way, call: Call, limit_s: float = LONGEST_S) -> Seen:
     """Sends one request and looks at all that comes back."""
     seen, collector = Seen(), Collector()
     try:
@@ -141,19 +148,25 @@ async def see(way: Way, call: Call, limit_s: float = SILENCE_S) -> Seen:
         seen.outcome = "silent"
     except UpstreamFailure as failure:
         seen.outcome, seen.status, seen.retry_after_s = failure.outcome, failure.status, failure.retry_after_s
+        seen.detail = failure.detail if failure.outcome not in ("connect", "cut", "garbage") else None
     seen.whole(collector)
     return seen
 
 
 @asynccontextmanager
 async def wire_server() -> AsyncIterator[str]:
-    """Answers ``/NAME/...`` with the bytes of ``tests/contract/wire/NAME.txt``, in two writes; gives its address."""
+    """Answers ``/NAME/...`` with the bytes of ``tests/contract/wire/NAME.txt``, in two writes; gives its address.
+
+    ``/NAME:FIELD/...`` refuses a body that has the field. It is a proxy too: what host is asked for does not matter,
+    and litellm asks localhost:11434 for what it does not know of a model: it gets no answer.
+    """
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-        await reader.readexactly(int(lengths[0].partition(b":")[2]) if lengths else 0)
-        raw = recorded((head.split(b" ")[1].decode().split("/"))[1])
+        body = json.loads(await reader.readexactly(int(lengths[0].partition(b":")[2]) if lengths else 0))
+        name, _, refuses = urlsplit(head.split(b" ")[1].decode()).path.split("/")[1].partition(":")
+        raw = recorded(f"refused_{refuses}" if refuses in body else name) if name != "api" else b""
         writer.write(raw[: len(raw) // 2])
         await writer.drain()
         await asyncio.sleep(0.005)
@@ -167,9 +180,11 @@ async def wire_server() -> AsyncIterator[str]:
 def recorded(name: str) -> bytes:
     """One answer as it goes over the wire: the file without its comment, the head with the line ends of HTTP.
 
-    In a file whose name starts with ``crlf`` the body gets them too.
+    In a file whose name starts with ``crlf`` the body gets them too. A file without a head is sent as it is.
     """
     text = (WIRE_FOLDER / f"{name}.txt").read_text()
+    if "HTTP/1.1" not in text:
+        return text.partition("\n\n")[2].encode()
     text = text[text.index("HTTP/1.1") :]
     head, _, body = text.partition("\n\n")
     if name.startswith("crlf"):
@@ -180,11 +195,12 @@ def recorded(name: str) -> bytes:
 def deployment_of(name: str, case: Case, address: str) -> Deployment:
     """The deployment of one case."""
     native = case.place.endswith("ollama")
+    path = f"/{case.wire}:{case.refuses}" if case.refuses else f"/{case.wire}" if case.wire else ""
     return Deployment.model_validate(
         {
             "id": re.sub(r"[^a-z0-9]+", "-", name.lower()),
             "host": "host",
-            "address": f"{address}/{case.wire}" if case.wire else address,
+            "address": address + path,
             "provider": "ollama" if native else "openai",
             "model": case.model or MODELS[case.place],
             "key": case.key,
@@ -203,13 +219,14 @@ async def play(way_name: str) -> dict[str, Any]:
         wire = await stack.enter_async_context(wire_server())
         hosts = {"ollama": local, "openai": cloud}
         addresses = {"ollama": local.address, "openai": cloud.openai_base, "wire-ollama": wire, "wire-openai": wire}
+        os.environ.update(http_proxy=wire, no_proxy="127.0.0.1")
         deployments = {name: deployment_of(name, case, addresses[case.place]) for name, case in cases.items()}
-        way: Way = LeanWay()
+        way: Way = LeanWay({d.id for d in deployments.values() if d.local})
         if way_name == "router":
             way = RouterWay(configuration_of(list(deployments.values())))
             await way.prepare()
             first = deployments["openai: text"]  # litellm imports more at its first call
-            await see(way, Call(first, first.address or "", None, {"messages": ASK}), limit_s=30)
+            await see(way, Call(first, first.address or "", None, {"messages": ASK}))
         seen: dict[str, Any] = {}
         for name, case in cases.items():
             deployment = deployments[name]
@@ -218,7 +235,8 @@ async def play(way_name: str) -> dict[str, Any]:
                 await host.areset()
                 await host.aset_fault(case.fault)
             body = {"messages": ASK, **case.body, **case.deployment.get("add", {})}
-            found = await see(way, Call(deployment, deployment.address or "", case.key, body))
+            limit_s = SILENCE_S if case.outcome == "silent" else LONGEST_S
+            found = await see(way, Call(deployment, deployment.address or "", case.key, body), limit_s)
             if host is not None:
                 requests = (await host.alog()).requests
                 found.received = requests[-1].body if requests else None

@@ -1,100 +1,150 @@
-"""What the watch makes of bytes, in whatever pieces they come."""
+"""What is made of a response under litellm, and of its exceptions."""
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import Literal
+from collections.abc import AsyncIterator
 
+import aiohttp
 import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from service.upstream.interface import Outcome, Usage
-from service.upstream.router_failures import ended_early, from_exception, from_watch
-from service.upstream.wire_watch import WireWatch
+from service.upstream.interface import Chunk, Outcome, UpstreamFailure
+from service.upstream.lean_openai import PATH, OpenAIReader
+from service.upstream.router_failures import from_exception
+from service.upstream.wire_watch import WATCH, WireWatch, on_response
 
-NDJSON = (
-    b'{"model":"m","message":{"role":"assistant","content":"a"},"done":false}\n'
-    b'{"model":"m","message":{"role":"assistant","content":""},"done":true,"prompt_eval_count":5,"eval_count":2}\n'
-)
-SSE = (
-    b": a comment\n\n"
+EVENTS = (
     b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n'
-    b'data: {"model":"m","choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2,'
-    b'"prompt_tokens_details":{"cached_tokens":4}}}\n\n'
-    b"data: [DONE]\n\n"
+    b'data: {"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
 )
 
 
-def watched(
-    protocol: Literal["ndjson", "sse"], *pieces: bytes, status: int = 200, kind: str = "application/json"
-) -> WireWatch:
-    """A watch that has seen a whole answer."""
-    watch = WireWatch(protocol)
-    watch.begin(httpx.Response(status, headers={"content-type": kind, "retry-after": "7"}))
-    for piece in pieces:
-        watch.feed(piece)
-    watch.end()
+class Body(httpx.AsyncByteStream):
+    """Pieces, then possibly an error; notes whether it was closed."""
+
+    def __init__(self, *pieces: bytes, error: Exception | None = None) -> None:
+        self.pieces = pieces
+        self.error = error
+        self.taken = 0
+        self.closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self.pieces:
+            self.taken += 1
+            yield piece
+        if self.error is not None:
+            raise self.error
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+def response(
+    body: httpx.AsyncByteStream, *, status: int = 200, kind: str = "text/event-stream", path: str = "/v1" + PATH
+) -> httpx.Response:
+    """As the hook gets it."""
+    headers = {"content-type": kind, "retry-after": "7"}
+    return httpx.Response(status, headers=headers, stream=body, request=httpx.Request("POST", f"http://h{path}"))
+
+
+async def hooked(given: httpx.Response, key: str | None = None) -> WireWatch:
+    """The watch of a call that was answered so."""
+    watch = WireWatch(PATH, key)
+    token = WATCH.set(watch)
+    try:
+        await on_response(given)
+    finally:
+        WATCH.reset(token)
     return watch
 
 
-@given(st.sampled_from([("ndjson", NDJSON), ("sse", SSE)]), st.lists(st.integers(0, 400), max_size=8))
-def test_pieces_do_not_matter(answer: tuple[Literal["ndjson", "sse"], bytes], cuts: list[int]) -> None:
-    """Wherever the network cuts, the same is seen."""
-    protocol, body = answer
-    places = sorted({0, len(body), *(c for c in cuts if c < len(body))})
+async def chunks(watch: WireWatch) -> list[Chunk]:
+    """All of its answer."""
+    return [chunk async for batch in watch.read(OpenAIReader()) for chunk in batch]
 
-    watch = watched(protocol, *(body[a:b] for a, b in pairwise(places)))
 
-    assert watch.done
-    assert watch.served_model == "m"
-    assert watch.usage == Usage(5, 2, 0, 4 if protocol == "sse" else 0)
-    assert ended_early(watch, key=None) is None
+async def test_the_answer_is_ours_and_litellm_has_another() -> None:
+    """Nothing of the body passes through litellm, which finds a whole answer all the same."""
+    given = response(Body(EVENTS))
+
+    watch = await hooked(given)
+
+    assert (await given.aread()).endswith(b"data: [DONE]\n\n")
+    assert [c.choices[0]["delta"].get("content") for c in await chunks(watch)] == ["a", None]
+
+
+async def test_an_address_of_another_protocol_stays_litellms() -> None:
+    """Its body is not touched."""
+    given = response(Body(b"what only litellm can read"), path="/v1/messages")
+
+    watch = await hooked(given)
+
+    assert watch.answer is None
+    assert await given.aread() == b"what only litellm can read"
 
 
 @pytest.mark.parametrize(
-    ("protocol", "body", "outcome"),
+    ("body", "outcome"),
     [
-        ("ndjson", b"", Outcome.EMPTY),
-        ("ndjson", NDJSON.splitlines(keepends=True)[0], Outcome.CUT),
-        ("ndjson", b'{"mod\n' + NDJSON, Outcome.GARBAGE),
-        ("ndjson", b'{"error":"boom"}\n', Outcome.ERROR_EVENT),
-        ("ndjson", b'{"error":"the input length exceeds the context length"}\n', Outcome.CONTEXT),
-        ("ndjson", b"<!DOCTYPE html><p>log in", Outcome.GARBAGE),
-        ("sse", SSE[:100], Outcome.GARBAGE),
-        ("sse", SSE.split(b"data: [DONE]")[0], Outcome.CUT),
-        ("sse", b'data: {"error":{"message":"boom"}}\n\n', Outcome.ERROR_EVENT),
-        ("sse", b'{"error":{"message":"boom"}}', Outcome.ERROR_EVENT),
+        (Body(), Outcome.EMPTY),
+        (Body(EVENTS[:90]), Outcome.CUT),
+        (Body(EVENTS[:60], error=httpx.ReadError("reset")), Outcome.CUT),
+        (Body(b"not events\n"), Outcome.GARBAGE),
     ],
 )
-def test_what_is_no_whole_answer(protocol: Literal["ndjson", "sse"], body: bytes, outcome: Outcome) -> None:
-    """Each way in which a 200 can be none."""
-    failure = ended_early(watched(protocol, body), key=None)
+async def test_what_is_no_whole_answer(body: Body, outcome: Outcome) -> None:
+    """It is a failure, and the connection is closed."""
+    watch = await hooked(response(body))
 
-    assert failure is not None
-    assert failure.outcome is outcome
+    with pytest.raises(UpstreamFailure) as failed:
+        await chunks(watch)
 
-
-def test_finish_reason_is_an_end_for_hosts_without_done() -> None:
-    """Some hosts never send [DONE]."""
-    body = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
-
-    assert ended_early(watched("sse", body), key=None) is None
+    assert failed.value.outcome is outcome
+    assert body.closed
 
 
-def test_page_is_garbage_by_its_type() -> None:
+async def test_a_reset_after_the_finish_reason_is_no_cut() -> None:
+    """The answer is whole; only the connection is not."""
+    watch = await hooked(response(Body(EVENTS, error=httpx.ReadError("reset"))))
+
+    assert len(await chunks(watch)) == 2
+
+
+async def test_what_follows_the_end_is_read_so_that_the_connection_can_be_kept() -> None:
+    """A body that is not read to its end costs a new connection."""
+    body = Body(EVENTS + b"data: [DONE]\n\n", b"\n")
+
+    await chunks(await hooked(response(body)))
+
+    assert body.taken == 2
+
+
+async def test_page_is_garbage_by_its_type() -> None:
     """HTML is told by the header before a byte of it is read."""
-    failure = from_watch(watched("ndjson", kind="text/html"), key=None)
+    body = Body(b"<!DOCTYPE html>")
 
-    assert failure is not None
-    assert failure.outcome is Outcome.GARBAGE
+    with pytest.raises(UpstreamFailure) as failed:
+        await hooked(response(body, kind="text/html"))
+
+    assert (failed.value.outcome, body.taken) == (Outcome.GARBAGE, 0)
 
 
-def test_status_speaks_before_the_exception() -> None:
+async def test_an_endless_error_is_not_waited_for() -> None:
+    """Its beginning says what is wrong."""
+    body = Body(*[b"x" * 8192] * 8)
+
+    with pytest.raises(UpstreamFailure):
+        await hooked(response(body, status=500))
+
+    assert body.taken == 2
+
+
+async def test_status_speaks_before_the_exception() -> None:
     """What the host said counts, not what litellm makes of it; the key is taken out of it."""
-    body = b'{"error":{"message":"slow down, my-secret","code":"rate_limit_exceeded"}}'
-    watch = watched("sse", body, status=429)
+    body = Body(b'{"error":{"message":"slow down, my-secret","code":"rate_limit_exceeded"}}')
+    watch = WireWatch(PATH, "my-secret")
+    with pytest.raises(UpstreamFailure):
+        await watch.begin(response(body, status=429))
 
     failure = from_exception(RuntimeError("litellm.Whatever"), watch, key="my-secret")
 
@@ -116,7 +166,17 @@ class APIConnectionError(Exception):
 )
 def test_exception_speaks_where_nothing_was_seen(error: Exception, outcome: Outcome) -> None:
     """For providers that are not watched, and connections that were never made."""
-    failure = from_exception(error, WireWatch("sse"), key=None)
+    failure = from_exception(error, WireWatch(PATH, None), key=None)
 
     assert failure.outcome is outcome
     assert "advice" not in failure.detail
+
+
+def test_what_lies_under_the_exception_is_told_as_over_the_lean_way() -> None:
+    """litellm's own words name the host's address, and clients may see them."""
+    error = APIConnectionError("litellm.APIConnectionError: Cannot connect to host mini.local:11434")
+    error.__cause__ = aiohttp.ServerDisconnectedError()
+
+    failure = from_exception(error, WireWatch(PATH, None), key=None)
+
+    assert (failure.outcome, failure.detail) == (Outcome.CONNECT, "ServerDisconnectedError: Server disconnected")
