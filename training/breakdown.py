@@ -21,6 +21,8 @@ Matrix = Sequence[Sequence[float]]
 LENGTHS = (50, 200, 1_000, 4_000)
 """Bounds, in characters, of the length buckets."""
 
+LENGTH_NAMES = (*(f"up to {n:,}" for n in LENGTHS), f"above {LENGTHS[-1]:,}")
+
 SCRIPTS = ("latin", "cyrillic", "cjk", "arabic", "indic")
 BOUNDED = ("accuracy", "policy_under_routed", "policy_over_routed")
 """Figures of a part that get an interval; the Brier score too."""
@@ -45,10 +47,15 @@ def breakdown(
     """
     part, cluster = np.asarray(names), np.asarray(clusters)
     found = {}
-    for name in sorted(set(names)):
+    for name in sorted(set(names), key=_order):
         rows = np.flatnonzero(part == name)
         found[name] = part_figures(probabilities[rows], true[rows], cluster[rows].tolist(), matrix, seed)
     return found
+
+
+def _order(name: str) -> tuple[int, str]:
+    """Lengths from short to long, everything else by its name."""
+    return (LENGTH_NAMES.index(name) if name in LENGTH_NAMES else -1, name)
 
 
 def part_figures(
@@ -85,8 +92,7 @@ def by_tier(probabilities: Floats, true: Rows, clusters: Sequence[str], matrix: 
 
 def lengths_of(rows: Sequence[LabelledRequest]) -> list[str]:
     """Length bucket of each request's user text."""
-    names = [f"up to {n:,}" for n in LENGTHS] + [f"above {LENGTHS[-1]:,}"]
-    return [names[i] for i in np.searchsorted(LENGTHS, [len(r.text) for r in rows])]
+    return [LENGTH_NAMES[i] for i in np.searchsorted(LENGTHS, [len(r.text) for r in rows])]
 
 
 def scripts_of(features: Sequence[FeatureRow]) -> list[str]:

@@ -223,13 +223,14 @@ def pooled_figures(
     arms = arms_of(pooled)
     own = list(arms)[-1]
     shown = {name: p for name, p in arms.items() if name != "both joined, second asked always"} | {"length": length}
+    longest = {"length": np.array([[0.0, 0.0, len(r.text)] for r in pooled.rows])}  # `reached` reads the last column
     splits = {"by_source": clusters, "by_length": lengths_of(pooled.rows), "by_script": list(scripts)}
     return {
         "arms": {k: summary(p, true, matrix, weights) for k, p in arms.items()},
         "intervals": arm_intervals(arms, true, weights, clusters, matrix, seed),
         "stages": stage_figures(pooled, model, seed),
         "by_matrix": {k: summary(best, true, m, weights) for k, m in model.artifact.matrices.items()},
-        "reached": {k: {s: reached(p, true, s, weights) for s in CLOUD_SHARES} for k, p in shown.items()},
+        "reached": {k: {s: reached(p, true, s, weights) for s in CLOUD_SHARES} for k, p in (shown | longest).items()},
         "cost": cost_figures(shown, own, true, weights, matrix),
         "calibration_by_arm": {k: calibration(p, true, weights) for k, p in arms.items()},
         **parts_figures(best, true, weights, clusters, splits, matrix, seed),

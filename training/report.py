@@ -29,7 +29,9 @@ SHOWN: Columns = (
 """Figures of `training.metrics.summary` and their headings."""
 
 PART: Columns = (
-    *SHOWN[:5],
+    SHOWN[0],
+    ("accuracy_shown", "accuracy"),
+    *SHOWN[2:5],
     ("under", "under-routed"),
     ("over", "over-routed"),
     ("ece", "ECE"),
@@ -220,12 +222,14 @@ def _curves(pooled: Mapping[str, Any]) -> list[str]:
     levels = {f"{row['level']:.0%}": row for row in pooled["cost"]["levels"]}
     return [
         "### Curves",
-        "Of the prompts that need reasoning, the share reached when a share of all traffic may go to the cloud:",
+        "Of the prompts that need reasoning, the share reached when a share of all traffic may go to the cloud "
+        "(length: the longest prompts first):",
         table(shares, [(arm, arm) for arm in arms], "cloud share"),
         "Cost against quality: the share of requests that got at least their tier, at the same mean cost of a request, "
         "between all to lightweight (0 %) and all to reasoning (100 %), in cents by the prices and speeds of "
         "configs/two-macs.yaml, waiting at half a cent a second included. Thresholds are scaled over the whole range; "
-        "`report.json` has all points, with money and seconds apart.",
+        "`report.json` has all points, with money and seconds apart. Length: probabilities of a logistic "
+        "regression on it.",
         table(levels, [("cents", "cents"), *((arm, arm) for arm in pooled["cost"]["curves"])], "of the range"),
     ]
 

@@ -68,3 +68,12 @@ def test_a_script_is_that_of_most_letters() -> None:
     found = scripts_of([feature_row(view_of(ask)) for ask in asks])
 
     assert found == ["cyrillic", "cjk", "latin", "none"]
+
+
+def test_lengths_come_from_short_to_long() -> None:
+    """Not by the alphabet, where "above" comes first and "up to 50" last."""
+    names = ["above 4,000", "up to 1,000", "up to 50", "up to 200"]
+
+    found = breakdown(np.eye(3)[ROUTED], TRUE, names, names, EVEN, seed=0)
+
+    assert list(found) == ["up to 50", "up to 200", "up to 1,000", "above 4,000"]
