@@ -13,7 +13,7 @@ from classifier.prompt import Messages
 from classifier.tiers import Tier
 
 TEAM_WRITTEN = ("natural", "written")
-"""Sources of the base data: written for this project, without a tier in mind and towards one."""
+"""Sources of the base data: `written` towards a tier each; `natural` labelled only afterwards, by others or blind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ class LabelledRequest:
         turn: Of a conversation: `continues`, `changes` (another topic) or `new`; "" if unknown.
         lang: Language code, "" if unknown.
         licence_class: `permissive`, or another word for rows that may only be measured with.
+        score: Where a reader saw the request between trivial (0) and as hard as can be (100), -1 if nobody looked
+            (`training.scores`).
     """
 
     id: str
@@ -47,6 +49,7 @@ class LabelledRequest:
     turn: str = ""
     lang: str = ""
     licence_class: str = "permissive"
+    score: int = -1
 
     @property
     def text(self) -> str:

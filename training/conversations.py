@@ -45,7 +45,13 @@ def beginnings(rows: Sequence[LabelledRequest]) -> tuple[LabelledRequest, ...]:
         for place in asks_of(row)[:-1][-EARLIER:]:
             found.append(
                 replace(
-                    row, id=f"{row.id}@{place}", request=row.request[: place + 1], turn=BEGINNING, weight=0.0, labels=()
+                    row,
+                    id=f"{row.id}@{place}",
+                    request=row.request[: place + 1],
+                    turn=BEGINNING,
+                    weight=0.0,
+                    labels=(),
+                    score=-1,
                 )
             )
     return tuple(found)

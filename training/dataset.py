@@ -1,4 +1,4 @@
-"""Where training rows come from: the team-written base data, local corpora, public sets by name.
+"""Where training rows come from: the team-written base data and local corpora.
 
 Rows that may only be measured with (`licence_class` other than `permissive`) are kept apart from the rows
 whose weights ship.
@@ -7,7 +7,7 @@ whose weights ship.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,14 @@ from typing import Any
 from classifier.record import LabelledRequest, read_requests, read_rows, record_from
 from training.conversations import beginnings
 from training.public_labels import LABELS_FILE, PublicLabelError, public_prompts
+from training.scores import SCORES_FILE, read_scores, scored
 
-BASE_FILES = {"requests.jsonl.gz": "written", "supplement.jsonl.gz": "written", "natural.jsonl.gz": "natural"}
+BASE_FILES = {
+    "requests.jsonl.gz": "written",
+    "supplement.jsonl.gz": "written",
+    "natural.jsonl.gz": "natural",
+    "forms.jsonl.gz": "natural",
+}
 """Files of the base data, each with its source; the first must be there."""
 FROZEN_FILE = "frozen.jsonl.gz"
 EXAMPLES_FILE = "examples.jsonl"
@@ -65,6 +71,11 @@ class TrainingData:
         """All rows that may shape weights."""
         return self.base + self.real
 
+    @property
+    def scored(self) -> int:
+        """How many of the rows that train have a score."""
+        return sum(row.score >= 0 for row in self.trainable)
+
 
 def data_path() -> Path:
     """Folder of the base data: `data/` of the repository, or the copy in the installed package.
@@ -106,7 +117,13 @@ def load_training_data(corpora: Path | None, data: Path | None = None) -> Traini
                 (real if row.licence_class == "permissive" else measuring).append(row)
         real += _uncommon(corpora / UNCOMMON_FILE, hashes)
         real += _once_labelled(corpora, folder / LABELS_FILE, hashes)
-    return TrainingData(tuple(base), tuple(real), tuple(measuring), hashes, beginnings(base))
+    try:
+        scores = read_scores(folder / SCORES_FILE, hashes)
+    except ValueError as error:
+        raise DatasetError(str(error)) from error
+    every = (scored(rows, scores) for rows in (base, real, measuring, beginnings(base)))
+    scored_base, scored_real, scored_measuring, begun = every
+    return TrainingData(scored_base, scored_real, scored_measuring, hashes, begun)
 
 
 def _uncommon(path: Path, hashes: dict[str, str]) -> list[LabelledRequest]:
@@ -147,40 +164,6 @@ def load_examples(data: Path | None = None) -> list[dict[str, Any]]:
     """The design's examples, their paraphrases and siblings, as rows with `example`, `kind`, `lang`, `tier`,
     `prompt`."""
     return list(read_rows((data or data_path()) / EXAMPLES_FILE))
-
-
-def read_public(
-    name: str, *, prompt_field: str, tier: str, split: str = "train", limit: int = 1_000, config: str | None = None
-) -> list[LabelledRequest]:
-    """Read a public set through Hugging Face `datasets` (needs a network and the extra `training`).
-
-    Args:
-        name: Name of the set on the hub, or a local folder that `datasets` reads.
-        prompt_field: Column with the prompt.
-        tier: Label for all its rows, by the nature of the source.
-        split: Which split.
-        limit: At most so many rows, from the start.
-        config: Configuration of the set, if it has several.
-
-    Returns:
-        The rows, source = `name`.
-
-    Raises:
-        DatasetError: `datasets` is not installed, or the column is not there.
-    """
-    try:
-        import datasets  # heavy: only for users who ask for a public set
-    except ImportError as error:
-        raise DatasetError("public sets need `datasets`: install autotier[training]") from error
-    table: Iterable[Mapping[str, Any]] = datasets.load_dataset(name, config, split=f"{split}[:{limit}]")
-    rows = []
-    for number, row in enumerate(table):
-        if prompt_field not in row:
-            raise DatasetError(f"{name}: no column {prompt_field!r}; it has {', '.join(row)}")
-        rows.append(
-            record_from({"id": f"{name}-{number}", "prompt": str(row[prompt_field]), "tier": tier}, source=name)
-        )
-    return rows
 
 
 def sources_of(rows: Sequence[LabelledRequest]) -> list[str]:

@@ -16,6 +16,7 @@ from classifier.record import TEAM_WRITTEN, LabelledRequest
 from classifier.scorer import LinearScorer
 from classifier.structure import STRUCTURE_NAMES
 from classifier.tiers import tier_index
+from training.scores import taught_label
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -54,7 +55,8 @@ class Encoded:
         structure: (n, s) unscaled.
         hashed: (n, HASHED_SIZE) sparse.
         labels: (n,) tier positions.
-        soft: (n, 3) label distribution from the labellings.
+        soft: (n, 3) label distribution from the labellings: what calibration and figures go by.
+        taught: (n, 3) what the fit is taught: the same, mixed with what the score says.
         sources: (n,) source names.
         weights: (n,) weights of the records.
     """
@@ -63,6 +65,7 @@ class Encoded:
     hashed: csr_matrix
     labels: NDArray[np.intp]
     soft: Floats
+    taught: Floats
     sources: NDArray[Any]
     weights: Floats
 
@@ -73,6 +76,7 @@ class Encoded:
             self.hashed[rows],
             self.labels[rows],
             self.soft[rows],
+            self.taught[rows],
             self.sources[rows],
             self.weights[rows],
         )
@@ -117,6 +121,7 @@ def encode(rows: Sequence[LabelledRequest], follow_up: Floats) -> Encoded:
         hashed_matrix(features),
         labels,
         soft,
+        np.array([taught_label(r, label) for r, label in zip(rows, soft, strict=True)]).reshape(len(rows), 3),
         np.array([r.source for r in rows]),
         np.array([r.weight for r in rows]),
     )
@@ -156,7 +161,7 @@ def source_weights(data: Encoded, config: FirstConfig) -> Floats:
 
 
 def fit_first(data: Encoded, config: FirstConfig, weights: Floats | None = None, seed: int = 0) -> LinearScorer:
-    """Fit the linear model on soft labels (each row counts once for every tier its labellers named).
+    """Fit the linear model on what is taught (each row counts once for every tier that has a share in it).
 
     Args:
         data: Training rows.
@@ -178,10 +183,10 @@ def fit_first(data: Encoded, config: FirstConfig, weights: Floats | None = None,
     base = source_weights(data, config) if weights is None else weights
     parts, labels, row_weights = [], [], []
     for tier in range(3):
-        chosen = np.flatnonzero(data.soft[:, tier] > 0)
+        chosen = np.flatnonzero(data.taught[:, tier] > 0)
         parts.append(design[chosen])
         labels.append(np.full(chosen.size, tier))
-        row_weights.append(base[chosen] * data.soft[chosen, tier])
+        row_weights.append(base[chosen] * data.taught[chosen, tier])
     model = LogisticRegression(C=config.c, max_iter=config.max_iter, random_state=seed)
     model.fit(vstack(parts, format="csr"), np.concatenate(labels), np.concatenate(row_weights))
     return scorer_from(model, mean, scale, config, used)

@@ -62,6 +62,8 @@ def _topics(words: csr_matrix, train: NDArray[np.intp], seed: int) -> NDArray[np
 
     # Words of a single row say nothing about a topic, and a thousand columns take a fraction of the time of all.
     used = np.flatnonzero(np.bincount(words[train].indices, minlength=words.shape[1]) > 1)
+    if not used.size:
+        return np.zeros(words.shape[0], dtype=np.intp)  # nothing in common: one topic
     known = words[:, used]
     directions = max(1, min(DIRECTIONS, train.size - 1, used.size))
     place = known @ randomized_svd(known[train], directions, random_state=seed)[2].T

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import platform
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,11 +25,15 @@ from training.costs import matrices
 from training.dataset import TrainingData, load_examples, load_training_data
 from training.deep_base import TOP_FILE, Base, read_base
 from training.deep_train import DeepConfig, export, fit_deep, out_of_source_deep, prepare
+from training.feature_digest import KEY as FEATURES
+from training.feature_digest import digest
 from training.first_stage import Encoded, FirstConfig, encode, fit_first, logits_of, scaled_of, source_weights
 from training.follow_up import fit_gate
 from training.leak import check
+from training.public_sets import PublicSet, is_public, with_public
 from training.reference import KEY as REFERENCE
 from training.reference import reference_of_requests
+from training.scores import SCORES_FILE
 from training.split import grouped
 from training.stack import fit_stack
 
@@ -84,6 +89,7 @@ def run(
     config: FirstConfig | None = None,
     deep_config: DeepConfig | None = None,
     base: Base | None = None,
+    public: Sequence[PublicSet] = (),
     say: Say = lambda _: None,
 ) -> TrainResult:
     """Train and write an artifact.
@@ -99,6 +105,7 @@ def run(
         config: Settings of the first stage.
         deep_config: Settings of the second.
         base: Encoder that the second stage starts from; None: the one that ships.
+        public: Sets that train too.
         say: Called with one line per step.
 
     Returns:
@@ -109,7 +116,7 @@ def run(
         LeakError: A training row is a near neighbour of one of the design's examples.
     """
     settings, seconds = config or FirstConfig(), deep_config or DeepConfig()
-    rows, similarity = checked_rows(corpora, data, say)
+    rows, similarity = checked_rows(corpora, data, say, public)
     every = rows.every
     trainable = np.arange(len(every)) < len(rows.trainable)
     gate = fit_gate(rows.base, seed)
@@ -130,29 +137,35 @@ def run(
     metadata |= {REFERENCE: reference_of_requests(rows.trainable, gate, served)}
     (out / CARD).write_text(card_text(name, metadata), encoding="utf-8")
     write_artifact(out, name, arrays, metadata, extra=(*DEEP_FILES, OUT_OF_SOURCE) if wanted else (OUT_OF_SOURCE,))
-    notes = notes_of(corpora, wanted)
+    notes = notes_of(corpora, wanted, rows.scored, public)
     return TrainResult(out, not notes, len(rows.trainable), similarity, 1 + int(wanted), notes)
 
 
-def checked_rows(corpora: Path | None, data: Path | None, say: Say) -> tuple[TrainingData, float]:
+def checked_rows(
+    corpora: Path | None, data: Path | None, say: Say, public: Sequence[PublicSet] = ()
+) -> tuple[TrainingData, float]:
     """Rows of a run, searched for near neighbours of the examples: (rows, highest similarity)."""
-    rows = load_training_data(corpora, data)
+    rows = with_public(load_training_data(corpora, data), public)
     say(
         f"{len(rows.base)} team-written rows, {len(rows.real)} real rows that may train, "
-        f"{len(rows.measuring)} only measured with"
+        f"{len(rows.measuring)} only measured with; {rows.scored} of those that train have a score"
     )
     found = check(rows.trainable, load_examples(data))
     say(f"leak check: nearest example has similarity {found.similarity:.2f}")
     return rows, found.similarity
 
 
-def notes_of(corpora: Path | None, deep: bool) -> tuple[str, ...]:
+def notes_of(corpora: Path | None, deep: bool, scored: int, public: Sequence[PublicSet] = ()) -> tuple[str, ...]:
     """What a user must know about a run that is not the shipped recipe."""
     notes = []
     if corpora is None:
         notes.append("trained without --corpora: this is not the shipped artifact")
+    if public:
+        notes.append("trained with --public: this is not the shipped artifact")
     if not deep:
         notes.append("trained without a second stage (it needs torch and onnx): this is not the shipped artifact")
+    if not scored:
+        notes.append(f"trained without scores ({SCORES_FILE} is not in the data): this is not the shipped artifact")
     return tuple(notes)
 
 
@@ -223,7 +236,7 @@ def train_second(task: SecondTask, encoder: Base, out: Path, say: Say) -> tuple[
     weights = np.zeros(len(task.every))
     weights[rows] = source_weights(known, task.config)
     views = [view_of(r.request) for r in task.every]
-    data = prepare(encoder, views, task.encoded.soft, weights, task.deep_config)
+    data = prepare(encoder, views, task.encoded.taught, weights, task.deep_config)
     say("lower layers remembered")
     keys = fold_keys(task.every)
     second = out_of_source_deep(encoder, data, keys, task.trainable, task.deep_config, task.seed, say)
@@ -285,6 +298,7 @@ def describe(
     """Metadata of a run."""
     deep = deep_config is not None
     packages = ("numpy", "scipy", "sklearn", *(("torch", "onnx", "tokenizers") if deep else ()))
+    real = [r for r in rows.real if not is_public(r)]
     versions = {p: str(importlib.import_module(p).__version__) for p in packages}
     return {
         "matrices": {k: [list(r) for r in m] for k, m in matrices().items()},
@@ -293,9 +307,12 @@ def describe(
         "second_stage_bound": SECOND_STAGE_BOUND,
         "trained_on": {
             "team_written": len(rows.base),
-            "real": len(rows.real),
-            "sources": sorted({r.source for r in rows.real}),
+            "real": len(real),
+            "scored": rows.scored,
+            "sources": sorted({r.source for r in real}),
+            "public": dict(sorted(Counter(r.source for r in rows.real if is_public(r)).items())),
         },
+        FEATURES: digest(),
         "data_sha256": dict(sorted(rows.hashes.items())),
         "settings": asdict(config),
         "second_stage_settings": asdict(deep_config) if deep_config is not None else None,

@@ -20,6 +20,7 @@ from service.errors import AutotierError, StoreError, StoreProblem
 if TYPE_CHECKING:
     from training.logged_labels import LoggedLabel
     from training.promotion import Versions
+    from training.public_sets import PublicSet
     from training.retrain import Retrained
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -42,6 +43,19 @@ def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
     return value
 
 
+def _public(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> list[PublicSet]:
+    """What `--public` names; only who names something pays for the import."""
+    if not value:
+        return []
+    from training.dataset import DatasetError
+    from training.public_sets import PublicSet
+
+    try:
+        return [PublicSet.of(text) for text in value]
+    except DatasetError as error:
+        raise click.UsageError(str(error)) from error
+
+
 @click.command("train")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder to write; default: among the versions.")
 @click.option(
@@ -58,6 +72,10 @@ def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 )  # fmt: skip
 @click.option("--from-scratch", is_flag=True, help="Take no weights and no labels: the recipe of the shipped artifact.")
 @click.option("--corpora", type=click.Path(path_type=Path, exists=True, file_okay=False), help="With --from-scratch.")
+@click.option(
+    "--public", metavar="NAME:FIELD:TIER", multiple=True, callback=_public,
+    help="With --from-scratch: the first 1,000 rows of a set on the hub, or of a local folder, train too (datasets).",
+)  # fmt: skip
 @click.option("--deep", is_flag=True, help="Refit the transformer too: torch, and labels with stored text (minutes).")
 @click.option(
     "--embedding", metavar="NAME",
@@ -80,6 +98,8 @@ def command(
         return
     if options["corpora"] is not None:
         raise click.UsageError("--corpora needs --from-scratch: what was learnt from corpora is in the champion")
+    if options["public"]:
+        raise click.UsageError("--public needs --from-scratch: a champion learns from the labels of the log")
     from training.dataset import DatasetError
 
     try:
@@ -233,8 +253,9 @@ def _strengths(tried: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _from_scratch(
-    out: Path, *, corpora: Path | None, data: Path | None, seed: int, deep: bool, name: str | None
-) -> None:
+    out: Path, *, corpora: Path | None, data: Path | None, seed: int, deep: bool, name: str | None,
+    public: list[PublicSet],
+) -> None:  # fmt: skip
     import importlib.util
 
     from training.dataset import DatasetError
@@ -247,7 +268,7 @@ def _from_scratch(
     try:
         result = run(
             out=out, corpora=corpora, data=data, seed=seed, from_scratch=True, name=name or "champion",
-            deep=True if deep else None, say=lambda line: click.echo(line, err=True),
+            deep=True if deep else None, public=public, say=lambda line: click.echo(line, err=True),
         )  # fmt: skip
     except (DatasetError, LeakError) as error:
         raise TrainingFailed(str(error)) from error

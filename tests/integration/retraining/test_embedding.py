@@ -46,7 +46,9 @@ def shapes(place: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     known = load_artifact(place.champion)
     anchors = load_anchors(known, place.data, None, FOLDS)
     n, labels = anchors.keys.size, anchors.soft.argmax(axis=1)
-    rows = Encoded(anchors.structure, anchors.hashed, labels, anchors.soft, np.full(n, "written"), np.ones(n))
+    rows = Encoded(
+        anchors.structure, anchors.hashed, labels, anchors.soft, anchors.soft, np.full(n, "written"), np.ones(n)
+    )
     config, first = replace(QUICK, hashed_gain=1e-4), np.zeros((n, 3))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it is stopped early on purpose

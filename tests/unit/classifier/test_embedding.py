@@ -56,7 +56,7 @@ def test_the_heads_word_moves_tier_confidence_and_explanation(tmp_path: Path) ->
     after = with_embedding(before, term, vector(), model.artifact.matrices["default"])
 
     assert (before.tier, after.tier) == (Tier.LIGHTWEIGHT, Tier.REASONING)
-    assert after.confidence == after.probabilities[Tier.REASONING] > 0.9
+    assert after.confidence == after.probabilities[Tier.REASONING] > 0.7
     assert sum(after.probabilities.values()) == pytest.approx(1.0)
     assert after.features[0].name == "its embedding (nomic) is like that of reasoning requests"
     assert after.needed.endswith("it would be lightweight")

@@ -171,7 +171,7 @@ def test_what_is_said_to_change_a_first_stage_decision_changes_it(matrix: Sequen
         assert (ask, without.tier) == (ask, tier)
         checked += 1
 
-    assert checked >= 4
+    assert checked >= 2
 
 
 def test_what_changes_a_decision_of_both_stages_is_weighed_as_their_join_weighs_it() -> None:
