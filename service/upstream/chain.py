@@ -127,7 +127,7 @@ class Chain:
         await self._ways.prepare(deployment)
 
     def readiness(self) -> dict[Tier, bool]:
-        """Per tier that has deployments, whether a request would be sent upstream at once."""
+        """Per tier that has deployments, whether a request would be sent upstream at once, to a host once reached."""
         return {
             tier: any(self._would_send(d) for d in self.configuration.tiers[tier].deployments)
             for tier in Tier
@@ -140,7 +140,8 @@ class Chain:
 
     def _would_send(self, deployment: Deployment) -> bool:
         held = self.health.cooldown(deployment) or self.health.verdict(self._fleet.endpoint(deployment).name)
-        return held is None and self.health.slot_free(deployment) and self._ways.is_ready(deployment)
+        is_there = held is None and self._fleet.is_seen(deployment)
+        return is_there and self.health.slot_free(deployment) and self._ways.is_ready(deployment)
 
     def _walk(self, plan: Plan) -> Walk:
         if not plan.local_allowed:

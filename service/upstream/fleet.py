@@ -12,6 +12,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from classifier import Tier
@@ -72,14 +73,29 @@ class Fleet:
         return self._endpoints[deployment.id]
 
     def endpoints(self) -> dict[str, Endpoint]:
-        """All hosts by the name of their verdict."""
-        return {endpoint.name: endpoint for endpoint in self._endpoints.values()}
+        """All hosts by the name of their verdict, for looks that no request asked for.
+
+        A cloud that is not in use is one that is asked for nothing: a connection is all that it gets.
+        """
+        return {
+            e.name: e if e.name in self._at_home or self._preflight.in_use(e) else replace(e, ollama=False)
+            for e in self._endpoints.values()
+        }
 
     def fading(self) -> list[Endpoint]:
         """Ollama hosts of the house or in use whose loaded models are about to be forgotten."""
         return [
             e for e in self.endpoints().values() if self._preflight.wants_refresh(e, always=e.name in self._at_home)
         ]
+
+    def unseen(self) -> list[Endpoint]:
+        """Hosts that nobody has reached yet and that are not held."""
+        found = self.endpoints().values()
+        return [e for e in found if not self._preflight.seen(e) and self._health.verdict(e.name) is None]
+
+    def is_seen(self, deployment: Deployment) -> bool:
+        """Whether the host of ``deployment`` was reached and has not failed since."""
+        return self._preflight.seen(self.endpoint(deployment))
 
     def hosts(self) -> dict[str, dict[str, Any]]:
         """What is known of every host, by its name of the configuration.

@@ -12,7 +12,9 @@ from typing import Any
 
 import aiohttp
 import orjson
+from yarl import URL
 
+from service.upstream.lean_session import open_session, proxy_for, ssl_context
 from service.upstream.served_as import is_same_model
 
 
@@ -46,7 +48,10 @@ class HostStatus:
 
 
 class StatusClient:
-    """Asks Ollama hosts over connections of its own. Sets no limit in time: the caller does."""
+    """Asks Ollama hosts over connections of its own, with the proxies and certificates of the lean way's requests.
+
+    Sets no limit in time: the caller does.
+    """
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
@@ -57,7 +62,7 @@ class StatusClient:
         Raises:
             StatusUnavailable: No HTTP answer came.
         """
-        models = await self._models(f"{base}/api/ps", key)
+        models = await self._models(base, "/api/ps", key)
         if models is None:
             return HostStatus(asked_s, None)
         left = ((_name(m), _left_s(m.get("expires_at"))) for m in models)
@@ -69,7 +74,7 @@ class StatusClient:
         Raises:
             StatusUnavailable: No HTTP answer came.
         """
-        models = await self._models(f"{base}/api/tags", key)
+        models = await self._models(base, "/api/tags", key)
         return None if models is None else _sizes(models)
 
     async def warm(self, base: str, model: str, *, context: int, keep_alive: int | str | None, key: str | None) -> None:
@@ -85,14 +90,15 @@ class StatusClient:
         body: dict[str, Any] = {"model": model, "stream": False, "options": {"num_ctx": context}}
         if keep_alive is not None:
             body["keep_alive"] = keep_alive
+        url = URL(f"{base}/api/generate")
         try:
             async with self._opened().post(
-                f"{base}/api/generate", data=orjson.dumps(body), headers=_headers(key), allow_redirects=False
+                url, data=orjson.dumps(body), headers=_headers(key), proxy=proxy_for(url), allow_redirects=False
             ) as response:
                 if response.status != 200:
                     raise StatusUnavailable(f"/api/generate: HTTP {response.status}")
                 await response.read()
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise StatusUnavailable(f"/api/generate: {type(error).__name__}: {error}"[:300]) from None
 
     async def close(self) -> None:
@@ -102,18 +108,23 @@ class StatusClient:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None), trust_env=True)
+            try:
+                self._session = open_session(ssl_context())
+            except OSError as error:
+                raise StatusUnavailable(f"certificates named in the environment: {error}") from None
         return self._session
 
-    async def _models(self, url: str, key: str | None) -> list[dict[str, Any]] | None:
+    async def _models(self, base: str, path: str, key: str | None) -> list[dict[str, Any]] | None:
+        url = URL(base + path)
         try:
-            async with self._opened().get(url, headers=_headers(key), allow_redirects=False) as response:
+            async with self._opened().get(
+                url, headers=_headers(key), proxy=proxy_for(url), allow_redirects=False
+            ) as response:  # fmt: skip
                 if response.status != 200:
                     return None
                 body = await response.read()
-        except (aiohttp.ClientError, OSError) as error:
-            path = url.rpartition("/api/")[2]
-            raise StatusUnavailable(f"/api/{path}: {type(error).__name__}: {error}"[:300]) from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise StatusUnavailable(f"{path}: {type(error).__name__}: {error}"[:300]) from None
         try:
             parsed = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -125,7 +136,7 @@ class StatusClient:
 
 
 def _headers(key: str | None) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"} if key else {}
+    return {"User-Agent": "autotier", **({"Authorization": f"Bearer {key}"} if key else {})}
 
 
 def _name(model: Mapping[str, Any]) -> str:

@@ -114,7 +114,7 @@ def target(url: str, key: str | None) -> Target:
     )
     if key:
         headers["Authorization"] = f"Bearer {key}"
-    proxy = _proxy_for(parsed)
+    proxy = proxy_for(parsed)
     host, port = parsed.raw_host, parsed.port
     if proxy is not None or parsed.user or not host or not port or (key and not key.isprintable()):
         return Target(parsed, headers, proxy, None, b"")
@@ -143,8 +143,12 @@ def ssl_context() -> ssl.SSLContext | None:
     return ssl.create_default_context(cafile=named, capath=folder)
 
 
-def _proxy_for(url: URL) -> URL | None:
-    """As the environment (or the system's settings) says, ``no_proxy`` respected."""
+def proxy_for(url: URL) -> URL | None:
+    """As the environment (or the system's settings) says, ``no_proxy`` respected; ``all_proxy`` where none is named.
+
+    Raises:
+        ValueError: What is named there is not a URL.
+    """
     proxies = getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all")
     if not proxy or proxy_bypass(f"{url.host}:{url.port}"):

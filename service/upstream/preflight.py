@@ -1,4 +1,4 @@
-"""Whether a host can be reached right now: name, TCP connection, and for Ollama what it has loaded.
+"""Whether a host (or the proxy before it) can be reached: name, TCP connection, and for Ollama what it has loaded.
 
 Name resolution counts inside the limit: a ``.local`` name can block in the resolver for seconds, in a thread that
 nobody can stop. It is asked in threads of its own, once per name at a time; the last good address is used meanwhile.
@@ -14,11 +14,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+
+from yarl import URL
 
 from service.config import Limits
 from service.upstream.health import Clock
 from service.upstream.host_status import HostStatus, StatusClient, StatusUnavailable
+from service.upstream.lean_session import proxy_for
 from service.upstream.patience import within
 
 FRESH_CONNECTION_S = 1.0
@@ -100,9 +102,12 @@ class Preflight:
 
     def wants_refresh(self, endpoint: Endpoint, *, always: bool = False) -> bool:
         """Whether what ``endpoint`` has loaded is about to be forgotten, and it is in use (or ``always``)."""
+        return endpoint.ollama and (always or self.in_use(endpoint)) and self._is_old(endpoint)
+
+    def in_use(self, endpoint: Endpoint) -> bool:
+        """Whether a request to ``endpoint`` brought an answer within the last minute."""
         answered = self._answered_s.get(endpoint.name)
-        in_use = always or (answered is not None and self._clock() - answered < IN_USE_S)
-        return endpoint.ollama and in_use and self._is_old(endpoint)
+        return answered is not None and self._clock() - answered < IN_USE_S
 
     def forget_status(self, endpoint: Endpoint) -> None:
         """What is loaded there has changed: ask again next time."""
@@ -158,18 +163,18 @@ class Preflight:
             task.exception()  # seen: each caller gets it through its own await
 
     async def _check(self, endpoint: Endpoint, *, afresh: bool) -> None:
-        if not _behind_proxy(endpoint):  # the proxy decides what can be reached
-            limit = self._limits.connect_ms / 1000
-            started = self._clock()
-            try:
-                await within(limit, self._connect(endpoint, limit))
-            except TimeoutError:
-                raise Unreachable(f"no connection within {self._limits.connect_ms} ms") from None
-            except OSError as error:
-                raise Unreachable(f"connection failed: {_reason(error)}") from None
-            self._connected_s[endpoint.name] = started
+        host, port, to = _first_hop(endpoint)
+        limit = self._limits.connect_ms / 1000
+        started = self._clock()
+        try:
+            await within(limit, self._connect(host, port, limit))
+        except TimeoutError:
+            raise Unreachable(f"no connection{to} within {self._limits.connect_ms} ms") from None
+        except OSError as error:
+            raise Unreachable(f"connection{to} failed: {_reason(error)}") from None
         if endpoint.ollama and (afresh or self._is_old(endpoint)):
             await self._ask_status(endpoint)
+        self._connected_s[endpoint.name] = started
 
     def _is_old(self, endpoint: Endpoint) -> bool:
         known = self._known.get(endpoint.name)
@@ -186,9 +191,9 @@ class Preflight:
             raise Unreachable(str(error)) from None
         self._known[endpoint.name] = status
 
-    async def _connect(self, endpoint: Endpoint, limit: float) -> None:
-        addresses = await self._resolve(endpoint.host, limit)
-        tries = {asyncio.create_task(_touch(a, endpoint.port)) for a in addresses[:_MOST_ADDRESSES]}
+    async def _connect(self, host: str, port: int, limit: float) -> None:
+        addresses = await self._resolve(host, limit)
+        tries = {asyncio.create_task(_touch(a, port)) for a in addresses[:_MOST_ADDRESSES]}
         try:
             error: OSError | None = None
             for next_done in asyncio.as_completed(tries):
@@ -197,7 +202,7 @@ class Preflight:
                 except OSError as failed:
                     error = failed
                     continue
-                self._addresses[endpoint.host] = [good, *(a for a in addresses if a != good)]
+                self._addresses[host] = [good, *(a for a in addresses if a != good)]
                 return
             raise error or OSError("the name has no address")
         finally:
@@ -249,6 +254,18 @@ def _reason(error: OSError) -> str:
     return os.strerror(error.errno).lower() if error.errno else type(error).__name__
 
 
-def _behind_proxy(endpoint: Endpoint) -> bool:
-    scheme = endpoint.name.partition(":")[0]
-    return scheme in getproxies() and not proxy_bypass(f"{endpoint.host}:{endpoint.port}")
+def _first_hop(endpoint: Endpoint) -> tuple[str, int, str]:
+    """Name and port to connect to, and how failures call it: of a proxy in between, which decides what can be reached.
+
+    Raises:
+        Unreachable: The proxy is none that either way upstream can use.
+    """
+    try:
+        proxy = proxy_for(URL(endpoint.base))
+    except ValueError:
+        raise Unreachable("the proxy named in the environment is not a URL") from None
+    if proxy is None:
+        return endpoint.host, endpoint.port, ""
+    if proxy.scheme not in ("http", "https") or not proxy.host or not proxy.port:
+        raise Unreachable(f"the environment names a {proxy.scheme} proxy; use one of http or https")
+    return proxy.host, proxy.port, " to the proxy"

@@ -1,4 +1,4 @@
-"""A task in the background that tries hosts again, so that no user pays for the try."""
+"""A task in the background that tries hosts, so that no user pays for the try."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ log = logging.getLogger("autotier.upstream")
 
 
 class Prober:
-    """Reaches held hosts and ends holds whose cause is gone.
+    """Reaches every host once, held ones again, and ends holds whose cause is gone.
+
+    A cloud that is not in use gets a connection and no request: nothing is said to it, and it costs nothing.
 
     Args:
         fleet: Reaches hosts.
@@ -47,7 +49,12 @@ class Prober:
             await self._warmth.close()
 
     async def round(self) -> None:
-        """One round: what hosts have loaded, who is back, what is kept warm.
+        """One round, the first at the start: who is there, what hosts have loaded, who is back, what is kept warm."""
+        await asyncio.gather(*(self._look_at(endpoint) for endpoint in self._fleet.unseen()))
+        await self._look_again()
+
+    async def _look_again(self) -> None:
+        """What hosts have loaded, who is back, what is kept warm.
 
         Held hosts are reached; deployments are freed whose rest is over or whose host was gone.
         """
@@ -79,8 +86,8 @@ class Prober:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(self._period_s)
             try:
                 await self.round()
             except Exception:  # a background task: it must go on, and say so
                 log.exception("the prober failed; holds end by time alone until it works again")
+            await asyncio.sleep(self._period_s)

@@ -11,15 +11,16 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from service.config import Configuration
 from service.upstream import lean_ollama, lean_openai
-from service.upstream.interface import Call, Chunk, UpstreamFailure, Usage, WayName
+from service.upstream.interface import Call, Chunk, Outcome, UpstreamFailure, Usage, WayName
 from service.upstream.lean_ollama_stream import OllamaReader
 from service.upstream.lean_openai import OpenAIReader, reshape
+from service.upstream.lean_session import ssl_context
 from service.upstream.refused_fields import RefusedFields
 from service.upstream.router_failures import from_exception
 from service.upstream.router_request import LONGEST_S, call_arguments, is_ollama, model_list
@@ -63,8 +64,9 @@ class RouterWay:
             self._loading = asyncio.create_task(self._load(), name="autotier-litellm")
 
     async def prepare(self) -> None:
-        """Waits until calls can be sent."""
-        await self._loaded()
+        """Waits until calls can be sent, or each will fail with the same words."""
+        with suppress(UpstreamFailure):
+            await self._loaded()
 
     async def stream(self, call: Call) -> AsyncIterator[list[Chunk]]:
         """See `Way.stream`. One batch per read from the network, or per chunk of litellm's."""
@@ -216,7 +218,16 @@ def _send_through(client: Any) -> None:
 
 
 def _import_and_build(configuration: Configuration) -> _Litellm:
-    """Runs in a thread. Sets what keeps litellm off the network and quiet, then builds the Router."""
+    """Runs in a thread. Sets what keeps litellm off the network and quiet, then builds the Router.
+
+    Raises:
+        UpstreamFailure: Certificates that the environment names cannot be read.
+    """
+    try:
+        certificates = ssl_context()  # litellm knows of SSL_CERT_FILE alone
+    except OSError as error:
+        log.error("certificates named in the environment: %s", error)
+        raise UpstreamFailure(Outcome.CONNECT, f"certificates named in the environment: {error}") from None
     # Before the first import: it fetches a cost map from the network otherwise, three tries, 7 s where blocked.
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     import litellm
@@ -228,7 +239,9 @@ def _import_and_build(configuration: Configuration) -> _Litellm:
     litellm.telemetry = False
     litellm.suppress_debug_info = True  # it prints to the terminal
     litellm.drop_params = False
-    client = AsyncHTTPHandler(timeout=LONGEST_S, event_hooks={"response": [on_response]}, follow_redirects=False)
+    client = AsyncHTTPHandler(
+        timeout=LONGEST_S, event_hooks={"response": [on_response]}, follow_redirects=False, ssl_verify=certificates
+    )
     router = litellm.Router(
         model_list=model_list(configuration),
         num_retries=0,

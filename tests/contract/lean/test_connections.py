@@ -189,10 +189,13 @@ async def test_the_key_goes_to_the_host_and_nowhere_else(way: LeanWay) -> None:
         assert "my-secret-key" not in failed.value.detail
 
 
-async def test_a_proxy_of_the_environment_is_used(way: LeanWay, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("variable", ["http_proxy", "all_proxy", "ALL_PROXY"])
+async def test_a_proxy_of_the_environment_is_used(way: LeanWay, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     """Except for what ``no_proxy`` names."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
     async with serving(lambda *_: GOOD) as proxy, serving(lambda *_: GOOD) as direct:
-        monkeypatch.setenv("http_proxy", proxy.address)
+        monkeypatch.setenv(variable, proxy.address)
         monkeypatch.setenv("no_proxy", "127.0.0.1")
 
         await all_of(way, call("http://far.example:8000/v1"))

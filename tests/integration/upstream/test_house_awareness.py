@@ -65,7 +65,8 @@ async def test_prober_knows_the_hosts_without_any_request(
     assert hosts["macbook"]["reachable"] is True
     assert list(hosts["macbook"]["loaded"]) == [CODER]
     assert hosts["macbook"]["busy"] == 0
-    assert hosts["cloud"]["reachable"] is None  # a cloud costs: nobody probes it unasked
+    assert hosts["cloud"]["reachable"] is True
+    assert (await cloud.alog()).requests == ()  # a cloud costs: it gets a connection and is asked for nothing
 
 
 async def test_busy_host_is_not_made_to_swap_while_another_is_free(

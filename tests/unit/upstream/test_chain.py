@@ -314,15 +314,18 @@ async def test_local_deployment_in_a_plan_that_forbids_it_is_an_internal_error()
 
 
 async def test_readiness_tells_tiers_that_would_send_at_once() -> None:
-    """A tier whose only deployment rests is not ready; empty tiers are not listed."""
+    """A tier whose host nobody has reached, or whose only deployment rests, is not; empty tiers are not listed."""
     async with listening() as address:
         settings = configuration(address, lightweight=[{"id": "one"}], coding=[{"id": "two"}])
         r = rig(settings, {"one": fails(Outcome.SERVER_ERROR), "two": answer()})
 
+        unseen = r.chain.readiness()
+        await r.fleet.reach(r.fleet.endpoint(settings.tiers.lightweight.deployments[0]))
         before = r.chain.readiness()
         with pytest.raises(DeploymentsFailed):
             await r.chain.open(r.plan())
 
+        assert unseen == {Tier.LIGHTWEIGHT: False, Tier.CODING: False}
         assert before == {Tier.LIGHTWEIGHT: True, Tier.CODING: True}
         assert r.chain.readiness() == {Tier.LIGHTWEIGHT: False, Tier.CODING: True}
 

@@ -133,10 +133,73 @@ async def test_callers_at_the_same_time_share_one_check(preflight: Preflight) ->
     assert asked == ["/api/ps"]
 
 
+@pytest.mark.parametrize("variable", ["http_proxy", "ALL_PROXY"])
+async def test_proxy_in_between_is_what_is_reached(
+    preflight: Preflight, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """Only the proxy knows the host: it takes the connection, or is named as what does not."""
+    without_proxies(monkeypatch)
+    endpoint = Endpoint.of("http://cloud.invalid/v1", ollama=False)
+    async with listening() as proxy:
+        monkeypatch.setenv(variable, proxy)
+
+        await preflight.check(endpoint)
+
+    assert preflight.seen(endpoint)
+    monkeypatch.setenv(variable, await closed_port())
+    with pytest.raises(Unreachable, match="connection to the proxy failed: connection refused"):
+        await preflight.check(endpoint, afresh=True)
+
+
+async def test_host_that_no_proxy_names_is_reached_itself(
+    preflight: Preflight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dead proxy does not stand before it."""
+    without_proxies(monkeypatch)
+    monkeypatch.setenv("all_proxy", await closed_port())
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    async with listening() as address:
+        await preflight.check(Endpoint.of(address, ollama=False))
+
+
+@pytest.mark.parametrize(
+    ("proxy", "said"), [("socks5://127.0.0.1:1080", "a socks5 proxy; use one of http"), ("http://[", "not a URL")]
+)
+async def test_proxy_that_no_way_can_use_is_named(
+    preflight: Preflight, monkeypatch: pytest.MonkeyPatch, proxy: str, said: str
+) -> None:
+    """SOCKS is spoken by neither way upstream; said before any request fails in stranger words."""
+    without_proxies(monkeypatch)
+    monkeypatch.setenv("all_proxy", proxy)
+
+    with pytest.raises(Unreachable, match=said):
+        await preflight.check(Endpoint.of("http://cloud.invalid/v1", ollama=False))
+
+
+async def test_silent_host_does_not_count_as_seen(preflight: Preflight) -> None:
+    """A connection alone is not enough of an Ollama, neither while it is waited for nor afterwards."""
+    async with answering(None) as address:
+        endpoint = Endpoint.of(address, ollama=True)
+        check = asyncio.create_task(preflight.check(endpoint))
+        while not check.done():
+            assert not preflight.seen(endpoint)
+            await asyncio.sleep(0.005)
+
+    assert isinstance(check.exception(), Unreachable)
+    assert not preflight.seen(endpoint)
+
+
 def test_address_without_a_host_is_refused() -> None:
     """A base URL that is none says how to write one."""
     with pytest.raises(ValueError, match="write it like http"):
         Endpoint.of("mini.local", ollama=True)
+
+
+def without_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the environment that the tests run in."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
 
 
 def slow_look_up(seconds: float) -> Callable[[str], list[str]]:
