@@ -47,7 +47,7 @@ class Stakes:
     second_cents: float = 0.5
     lost_coding: float = 8.0
     lost_reasoning: float = 10.0
-    lost_gravely: float = 220.0
+    lost_gravely: float = 280.0
     money: float = 1.0
     cloud_cents: float = 2.5
 

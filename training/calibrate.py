@@ -41,7 +41,7 @@ TEAM_SHARE = {"written": 0.25, "natural": 0.1}
 that is calibrated on them is too sure of real prompts (training/LOG.md)."""
 
 
-TIER_SHARE = np.array([1.0, 1.2, 2.5])
+TIER_SHARE = np.array([1.0, 1.1, 2.0])
 """What a label of each tier weighs in a calibration. Public prompts hold fewer hard ones (9 % reasoning) than people
 send to a router, and between two tiers the lower one is right only where it is sure. Of 1 to 5 for reasoning the best
 in macro-F1 and calibration error out of source (training/LOG.md)."""
