@@ -76,6 +76,10 @@ class FirstStage:
     calibration: Calibration
     out_of_source: Floats
 
+    def served(self, rows: NDArray[Any]) -> Floats:
+        """(r, 3) calibrated probabilities of rows, out of source; `rows` are places or a mask."""
+        return self.calibration.probabilities(self.out_of_source[rows])
+
 
 def run(
     *,
@@ -133,8 +137,7 @@ def run(
         arrays |= stack_arrays(stack)
     write_out_of_source(out / OUT_OF_SOURCE, every, first.out_of_source, second)
     metadata = describe(rows, settings, seconds if wanted else None, seed, similarity, from_scratch)
-    served = first.calibration.probabilities(first.out_of_source[trainable])
-    metadata |= {REFERENCE: reference_of_requests(rows.trainable, gate, served)}
+    metadata |= {REFERENCE: reference_of_requests(rows.trainable, gate, first.served(trainable))}
     (out / CARD).write_text(card_text(name, metadata), encoding="utf-8")
     write_artifact(out, name, arrays, metadata, extra=(*DEEP_FILES, OUT_OF_SOURCE) if wanted else (OUT_OF_SOURCE,))
     notes = notes_of(corpora, wanted, rows.scored, public)
@@ -242,9 +245,8 @@ def train_second(task: SecondTask, encoder: Base, out: Path, say: Say) -> tuple[
     second = out_of_source_deep(encoder, data, keys, task.trainable, task.deep_config, task.seed, say)
     export(encoder, fit_deep(encoder, data, rows, task.deep_config, task.seed), out)
     say("second stage fitted on all rows")
-    probabilities = task.first.calibration.probabilities(task.first.out_of_source[rows])
     scaled = scaled_of(task.first.scorer, known)
-    return second, fit_stack(probabilities, second[rows], scaled, known.soft, _calibrating(known))
+    return second, fit_stack(task.first.served(rows), second[rows], scaled, known.soft, _calibrating(known))
 
 
 def _calibrating(encoded: Encoded) -> Floats:
