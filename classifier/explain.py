@@ -10,9 +10,8 @@ from functools import partial
 import numpy as np
 
 from classifier.artifact import Artifact
-from classifier.features import FeatureRow
-from classifier.policy import choose
-from classifier.scorer import Floats
+from classifier.policy import cheapest
+from classifier.scorer import Floats, Scored
 from classifier.structure import DESCRIPTIONS, STRUCTURE_NAMES
 from classifier.tiers import TIERS, Tier, tier_index
 
@@ -25,8 +24,9 @@ FOLLOW_UP = "read as a follow-up of the ask before it"
 NOTHING_SINGLE = "nothing single would change it"
 NOTHING_TO_JUDGE = "nothing to judge, which is never lightweight"
 
-_PRESENT = tuple(DESCRIPTIONS[name] for name in STRUCTURE_NAMES)
-_ABSENT = tuple(f"little or none: {description}" for description in _PRESENT)
+_SHAPES = tuple((f"little or none: {DESCRIPTIONS[name]}", DESCRIPTIONS[name]) for name in STRUCTURE_NAMES)
+"""What a structure feature below its mean says, and one above."""
+
 _BLOCK_WORDS = (
     "wording of the ask is like {tier} requests",
     "phrasing and word forms are like {tier} requests",
@@ -57,7 +57,7 @@ class Decided:
     """What a decision of the stages was made from.
 
     Attributes:
-        row: Features of the likelier reading.
+        scored: The likelier reading as the first stage sees it.
         carried: Whether that is a follow-up: the ask together with the one that it continues.
         signal: Whether there was something to judge.
         first: (3,) probabilities of the first stage, over both readings.
@@ -65,7 +65,7 @@ class Decided:
         costs: The cost matrix in force.
     """
 
-    row: FeatureRow
+    scored: Scored
     carried: bool
     signal: bool
     first: Floats
@@ -144,24 +144,24 @@ class Explanation:
         """What the decision hangs on: one stage, one feature, or the strongest two or three together."""
         spoken = self._spoken(tier, runner_up)
         supporting = [i for i, amount in spoken.items() if amount > 0 and self.names[i] != _START]
-        stages = range(len(self.names) - 1, len(self.names) - self.stages - 1, -1)
+        singles = [*range(len(self.names) - 1, len(self.names) - self.stages - 1, -1), *supporting]
         together = [supporting[:n] for n in range(2, min(NAMED, len(supporting)) + 1)]
-        for left_out in [*([i] for i in stages), *([i] for i in supporting), *together]:
-            turned = self._without(left_out)
-            if turned is not tier:
+        effects = dict(zip(singles, self.effects.take(singles, axis=0).tolist(), strict=True))
+        chosen = tier_index(tier)
+        for left_out in [*([i] for i in singles), *together]:
+            turned = self._without([effects[i] for i in left_out])
+            if turned != chosen:
                 *most, last = (_mentioned(self.names[i], tier if spoken[i] > 0 else runner_up) for i in left_out)
-                return f"without {', '.join(most)}{' and ' if most else ''}{last} it would be {turned}"
+                return f"without {', '.join(most)}{' and ' if most else ''}{last} it would be {TIERS[turned]}"
         return NOTHING_SINGLE
 
-    def _without(self, left_out: Sequence[int]) -> Tier:
-        """The tier of least expected cost without some of what spoke."""
-        logs: list[float] = self.logs.tolist()
-        for i in left_out:
-            logs = [z - effect for z, effect in zip(logs, self.effects[i].tolist(), strict=True)]
-        most = max(logs)
-        chances = [math.exp(z - most) for z in logs]  # arrays of three cost more to handle than to compute
-        total = sum(chances)
-        return choose({tier: p / total for tier, p in zip(TIERS, chances, strict=True)}, self.costs)
+    def _without(self, effects: Sequence[Sequence[float]]) -> int:
+        """The tier of least expected cost, by position, without the effects of what spoke."""
+        z1, z2, z3 = self.logs.tolist()  # arrays of three cost more to handle than to compute
+        for e1, e2, e3 in effects:
+            z1, z2, z3 = z1 - e1, z2 - e2, z3 - e3
+        most = max(z1, z2, z3)
+        return cheapest(math.exp(z1 - most), math.exp(z2 - most), math.exp(z3 - most), self.costs)
 
     def _spoken(self, tier: Tier, runner_up: Tier) -> dict[int, float]:
         """Position and contribution of what is shown, strongest first."""
@@ -181,11 +181,10 @@ def explained(artifact: Artifact, decided: Decided) -> Explanation:
         artifact: The artifact.
         decided: What the decision was made from.
     """
-    scorer, row, stack = artifact.first, decided.row, artifact.stack
-    present = (row.structure > scorer.mean).tolist()
-    shapes = (there if is_there else gone for there, gone, is_there in zip(_PRESENT, _ABSENT, present, strict=True))
-    parts, calibration = scorer.contributions(row), artifact.calibration
-    likelier = calibration.probabilities(parts.sum(axis=0) + scorer.bias)
+    scorer, scored, stack = artifact.first, decided.scored, artifact.stack
+    shapes = [words[there] for words, there in zip(_SHAPES, (scored.scaled > 0).tolist(), strict=True)]
+    parts, calibration = scorer.contributions(scored), artifact.calibration
+    likelier = calibration.probabilities(scorer.logits_of(scored))
     other_reading = _logs(decided.first) - _logs(likelier)
     start = calibration.slope * scorer.bias + calibration.offset
     scores = np.concatenate((parts * calibration.slope, (other_reading, start)))
@@ -196,7 +195,7 @@ def explained(artifact: Artifact, decided: Decided) -> Explanation:
     if decided.joined is None or stack is None:
         return of_first
     effects = stack.first * scores
-    effects[: len(STRUCTURE_NAMES)] += scorer.scaled(row)[:, None] * stack.structure
+    effects[: len(STRUCTURE_NAMES)] += scored.scaled[:, None] * stack.structure
     return replace(of_first, effects=effects).heard(_SECOND_WORDS, decided.first, decided.joined)
 
 

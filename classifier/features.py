@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,13 +61,15 @@ class FeatureRow:
 
     Attributes:
         structure: (len(STRUCTURE_NAMES),) float64, unscaled.
-        indices: (k,) int64 columns of the hashed part, without repetition.
+        indices: (k,) int64 columns of the hashed part, sorted, without repetition.
         values: (k,) float64; each block has Euclidean norm 1 or is empty.
+        counts: (k,) int64, how often each hash is there; None where only its value is known.
     """
 
     structure: NDArray[np.float64]
     indices: NDArray[np.int64]
     values: NDArray[np.float64]
+    counts: NDArray[np.int64] | None = None
 
 
 def _scatter(codes: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -78,8 +80,8 @@ def _scatter(codes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return codes
 
 
-def _columns(hashes: Codes, words: int, pasted: Codes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Counts of hashes by column, damped (1 + ln), each block scaled to norm 1. One sort for all three blocks.
+def _columns(hashes: Codes, words: int, pasted: Codes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Counts of hashes by column. One sort for all three blocks.
 
     Args:
         hashes: Of words, then of characters, not empty; changed.
@@ -99,14 +101,27 @@ def _columns(hashes: Codes, words: int, pasted: Codes) -> tuple[NDArray[np.int64
     repeated = np.empty(firsts.size, np.int64)
     np.subtract(firsts[1:], firsts[:-1], out=repeated[:-1])
     repeated[-1] = keys.size - firsts[-1]
-    counts = _DAMPED.take(repeated)
-    indices = keys[firsts].astype(np.int64)
-    starts = indices.searchsorted(_LATER_BLOCKS).tolist()
-    for begin, end in zip((0, *starts), (*starts, indices.size), strict=True):
+    return keys[firsts].astype(np.int64), repeated
+
+
+def block_starts(indices: NDArray[np.int64]) -> tuple[int, ...]:
+    """Where each of `BLOCKS` begins in sorted columns."""
+    return (0, *indices.searchsorted(_LATER_BLOCKS).tolist())
+
+
+def counted_values(indices: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Values of hashes: their counts damped (1 + ln), each block scaled to norm 1.
+
+    Args:
+        indices: (k,) sorted columns.
+        counts: (k,) how often each is there, 1 to 32,767.
+    """
+    values = _DAMPED.take(counts)
+    for begin, end in pairwise((*block_starts(indices), indices.size)):
         if end > begin:
-            block = counts[begin:end]
+            block = values[begin:end]
             block /= math.sqrt(block @ block)
-    return indices, counts
+    return values
 
 
 def _points(text: str) -> NDArray[np.uint32]:
@@ -184,14 +199,14 @@ def _by_length(number: re.Match[str]) -> str:
     return "0" * min(len(number.group()), 4)
 
 
-def hashed(view: PromptView) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def hashed(view: PromptView) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Hashed part of a view: words and word pairs of the ask, its characters, words of the pasted material.
 
     Args:
         view: The prompt view.
 
     Returns:
-        (indices, values) as in `FeatureRow`.
+        (indices, counts) as in `FeatureRow`.
     """
     lowered = bounded(view.ask, *ASK_CHARS).lower()
     hashes, words = _run_hashes(_words(lowered), _smooth(_DIGITS.sub("0", lowered)))
@@ -207,21 +222,18 @@ def _smooth(text: str) -> str:
     return f" {head}{single}{tail} "
 
 
-@lru_cache(maxsize=128)
 def feature_row(view: PromptView) -> FeatureRow:
     """All features of a view. Total and finite on any text.
-
-    The rows of the newest views are kept: a request's row is asked for again when its record is written.
 
     Args:
         view: The prompt view.
 
     Returns:
-        The row.
+        The row; its arrays cannot be changed.
     """
-    indices, values = hashed(view)
-    row = FeatureRow(structure_vector(view), indices, values)
-    for array in (row.structure, row.indices, row.values):
+    indices, counts = hashed(view)
+    row = FeatureRow(structure_vector(view), indices, counted_values(indices, counts), counts)
+    for array in (row.structure, indices, row.values, counts):
         array.flags.writeable = False  # shared by all who ask
     return row
 
@@ -234,6 +246,8 @@ __all__ = [
     "SCHEMA",
     "STRUCTURE_NAMES",
     "FeatureRow",
+    "block_starts",
+    "counted_values",
     "feature_row",
     "hashed",
 ]

@@ -18,6 +18,7 @@ from classifier.explain import Decided, Explanation, Feature, explained
 from classifier.features import FeatureRow, feature_row
 from classifier.policy import choose, expected_costs, known_matrix
 from classifier.prompt import Messages, PromptView, view_of
+from classifier.scorer import Scored
 from classifier.tiers import TIERS, Tier
 
 
@@ -56,6 +57,7 @@ class Classification:
         first: What the first stage alone said, where the second was asked too; else None.
         before: What the stages before a judge said, or None where none was asked.
         embedding: What came of asking the artifact's embedding, or None where nobody asked (`classifier.embedded`).
+        row: Features of the likelier reading; None where nothing was read.
         explain: Gives what `features` and `needed` are read from, when somebody asks: it takes a tenth of a
             millisecond.
     """
@@ -73,6 +75,7 @@ class Classification:
     before: Classification | None = None
     embedding: Heard | None = None
     first: tuple[float, float, float] | None = None
+    row: FeatureRow | None = field(default=None, compare=False, repr=False)
     explain: Callable[[], Explanation] = field(default=Explanation, compare=False, repr=False)
 
     @property
@@ -132,13 +135,14 @@ class Classifier:
         continues = continuation(view, self.artifact.follow_up)
         read = carried_view(view) if continues >= 0.5 else view
         row = feature_row(read)
-        first = self._view_probabilities(view, row, continues)
-        vector, second = self._both(view, row, first, costs)
+        scored = self.artifact.first.scored(row)
+        first = self._view_probabilities(view, scored, continues)
+        vector, second = self._both(view, scored, first, costs)
         probabilities = dict(zip(TIERS, vector.tolist(), strict=True))
         tier = choose(probabilities, costs)
         if not view.signal and tier is Tier.LIGHTWEIGHT:
             tier = Tier.CODING
-        decided = Decided(row, read is not view, view.signal, first, None if second is None else vector, costs)
+        decided = Decided(scored, read is not view, view.signal, first, None if second is None else vector, costs)
         runner_up = max((t for t in TIERS if t is not tier), key=probabilities.__getitem__)
         return Classification(
             tier,
@@ -152,6 +156,7 @@ class Classifier:
             continues,
             second,
             first=None if second is None else (float(first[0]), float(first[1]), float(first[2])),
+            row=row,
             explain=cache(partial(explained, self.artifact, decided)),
         )
 
@@ -170,12 +175,12 @@ class Classifier:
     def view_probabilities(self, view: PromptView) -> NDArray[np.float64]:
         """(3,) probabilities of a view, with the second stage where the artifact's `default` matrix asks for it."""
         continues = continuation(view, self.artifact.follow_up)
-        row = feature_row(carried_view(view) if continues >= 0.5 else view)
-        first = self._view_probabilities(view, row, continues)
-        return self._both(view, row, first, self.artifact.matrices["default"])[0]
+        scored = self.artifact.first.scored(feature_row(carried_view(view) if continues >= 0.5 else view))
+        first = self._view_probabilities(view, scored, continues)
+        return self._both(view, scored, first, self.artifact.matrices["default"])[0]
 
     def _both(
-        self, view: PromptView, row: FeatureRow, first: NDArray[np.float64], costs: Sequence[Sequence[float]]
+        self, view: PromptView, scored: Scored, first: NDArray[np.float64], costs: Sequence[Sequence[float]]
     ) -> tuple[NDArray[np.float64], tuple[float, float, float] | None]:
         """Join in the second stage where the first is unsure: (probabilities, its log-odds or None)."""
         stack = self.artifact.stack
@@ -185,7 +190,7 @@ class Classifier:
         if expected_costs(first, costs).min() <= self.artifact.bound * greatest:
             return first, None
         logits = self.deep.logits(view)
-        joined = stack.probabilities(first, logits, self.artifact.first.scaled(row))
+        joined = stack.probabilities(first, logits, scored.scaled)
         return joined, (float(logits[0]), float(logits[1]), float(logits[2]))
 
     def _matrix(self, matrix: str | Sequence[Sequence[float]] | None) -> Sequence[Sequence[float]]:
@@ -198,17 +203,17 @@ class Classifier:
             return self.artifact.matrices[name]
         return known_matrix(matrix)
 
-    def _view_probabilities(self, view: PromptView, row: FeatureRow, continues: float) -> NDArray[np.float64]:
-        """Mixture of "carries on" and "new ask"; `row` is the likelier of the two."""
-        likelier = self._score(row)
+    def _view_probabilities(self, view: PromptView, scored: Scored, continues: float) -> NDArray[np.float64]:
+        """Mixture of "carries on" and "new ask"; `scored` is the likelier of the two."""
+        likelier = self._score(scored)
         weight = continues if continues >= 0.5 else 1.0 - continues
         if weight > 0.999:
             return likelier
-        other = self._score(feature_row(view if continues >= 0.5 else carried_view(view)))
+        other = self._score(self.artifact.first.scored(feature_row(view if continues >= 0.5 else carried_view(view))))
         return weight * likelier + (1.0 - weight) * other
 
-    def _score(self, row: FeatureRow) -> NDArray[np.float64]:
-        return self.artifact.calibration.probabilities(self.artifact.first.logits(row))
+    def _score(self, scored: Scored) -> NDArray[np.float64]:
+        return self.artifact.calibration.probabilities(self.artifact.first.logits_of(scored))
 
 
 def load(path: str | Path | None = None, *, stages: int | None = None) -> Classifier:

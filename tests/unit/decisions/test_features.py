@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 import classifier
 from classifier import view_of
@@ -31,17 +32,18 @@ def test_features_come_back_as_they_were_judged() -> None:
     assert (back.schema, back.carried, back.second, back.language) == (SCHEMA, False, None, "en")
     expected = feature_row(view)
     assert np.array_equal(back.row.indices, expected.indices)
-    assert np.allclose(back.row.values, expected.values, atol=1e-4)
+    assert np.array_equal(back.row.values, expected.values)
     assert np.allclose(back.row.structure, expected.structure, atol=1e-6)
 
 
 def test_a_follow_up_is_kept_as_what_it_was_judged_by() -> None:
     """Where the newest ask most likely continues the one before, both together are kept, and it says so."""
     view = view_of(TALK)
-    spoken = replace(classifier.load(stages=1).classify_view(view), continues=0.9)
+    spoken = classifier.load(stages=1).classify_view(view)
 
     back = kept_row(kept_features(view, spoken, "en"))
 
+    assert spoken.continues >= 0.5
     assert back is not None
     assert back.carried
     assert np.array_equal(back.row.indices, feature_row(carried_view(view)).indices)
@@ -83,6 +85,30 @@ def test_the_log_odds_of_an_embedding_are_kept_with_its_head() -> None:
     assert heard is not None
     assert (heard.embedding, heard.head) == ((0.25, -1.5, 2.0), "abcdef01")
     assert {"embedding", "head"}.isdisjoint(late)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "a" * 900, "ha " * 300, "see\n```\nx = 1\nx = 2\n```\n" * 40], ids=lambda text: text[:3]
+)
+def test_counts_of_any_size_come_back(text: str) -> None:
+    """Each value is worked out anew from how often its hash was there, up to the last bit."""
+    view = view_of(text)
+
+    back = kept_row(kept_features(view, None, ""))
+
+    expected = feature_row(view)
+    assert back is not None
+    assert np.array_equal(back.row.indices, expected.indices)
+    assert np.array_equal(back.row.values, expected.values)
+
+
+def test_columns_that_do_not_fit_their_blocks_are_no_row() -> None:
+    """Something cut a part off."""
+    kept = kept_features(view_of(ASK), None, "")
+
+    assert kept_row({**kept, "columns": kept["columns"][:-4]}) is None
+    assert kept_row({**kept, "blocks": [1, 2, 3]}) is None
+    assert kept_row({**kept, "counts": kept["counts"][:-4]}) is None
 
 
 def test_rows_of_older_versions_are_read() -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +16,6 @@ import classifier.conversation
 import classifier.deep
 import classifier.features
 from classifier.artifact import METADATA, metadata_of, shipped_path
-from classifier.features import feature_row
 from classifier.prompt import PromptView
 from classifier.record import write_rows
 from classifier.structure import STRUCTURE_NAMES, structure_vector
@@ -26,14 +24,6 @@ from classifier.turn_shapes import gate_features
 from training import feature_digest
 from training.feature_digest import KEY, digest
 from training.train import run
-
-
-@pytest.fixture(autouse=True)
-def _no_kept_rows() -> Iterator[None]:
-    """Rows of changed features are not kept for other tests."""
-    feature_row.cache_clear()
-    yield
-    feature_row.cache_clear()
 
 
 def test_the_shipped_artifact_is_as_new_as_the_features() -> None:
@@ -89,7 +79,6 @@ def test_a_changed_feature_changes_the_digest(
     """Words, characters, the carried ask, the gate's opening and what the second stage reads."""
     before = digest()
     monkeypatch.setattr(module, name, value)
-    feature_row.cache_clear()
 
     assert digest() != before
 
@@ -105,7 +94,6 @@ def test_a_structure_feature_that_moves_is_seen(place: int, monkeypatch: pytest.
 
     before = digest()
     monkeypatch.setattr(classifier.features, "structure_vector", moved)
-    feature_row.cache_clear()
 
     assert digest() != before
 
