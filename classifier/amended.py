@@ -7,8 +7,6 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-import numpy as np
-
 from classifier.explain import Explanation
 from classifier.model import Classification
 from classifier.policy import choose
@@ -38,7 +36,7 @@ def amended(
 
     @cache
     def explain() -> Explanation:
-        before, after = (np.array([p[tier] for tier in TIERS]) for p in (spoken.probabilities, probabilities))
+        before, after = ([p[tier] for tier in TIERS] for p in (spoken.probabilities, probabilities))
         return replace(spoken.explain(), costs=matrix).heard(name, before, after)
 
     return replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -13,7 +13,10 @@ from classifier.artifact import Artifact
 from classifier.policy import cheapest
 from classifier.scorer import Floats, Scored
 from classifier.structure import DESCRIPTIONS, STRUCTURE_NAMES
-from classifier.tiers import TIERS, Tier, tier_index
+from classifier.tiers import TIERS, Tier
+
+Three = tuple[float, float, float]
+"""A number for each tier, as plain floats: arrays of three cost more to handle than to compute."""
 
 SHOWN = 6
 NAMED = 3
@@ -35,6 +38,8 @@ _BLOCK_WORDS = (
 _START = "every request starts nearer to {tier}"
 """The bias of the first stage: nothing of the request, so that nothing can be without it."""
 _SECOND_WORDS = f"{WHOLE}: like a {{tier}} request"
+_LEAST = 1e-9
+"""What is less likely counts as this likely, and what spoke with fewer log-odds did not speak."""
 _OTHER_READING = ("it may continue the ask before it", "it may be a new ask")
 """What the less likely reading of an ask in a conversation is: where the likelier is a new ask, where a follow-up."""
 
@@ -81,7 +86,7 @@ class Explanation:
         names: Of the k that spoke, in words; ``{tier}`` stands for the tier that it speaks for.
         scores: (k, 3) log-odds that each adds to the tiers.
         effects: (k, 3) what the log-probabilities would lose without it: the join of both stages weighs the first anew.
-        logs: (3,) log-probabilities of the decision.
+        logs: Log-probabilities of the decision.
         costs: The cost matrix in force.
         stages: How many of the last of the k are the word of a whole stage after the first: these are always shown.
         carried: Whether the ask was read as a follow-up.
@@ -91,22 +96,26 @@ class Explanation:
     names: tuple[str, ...] = ()
     scores: Floats = field(default_factory=partial(np.zeros, (0, 3)))
     effects: Floats = field(default_factory=partial(np.zeros, (0, 3)))
-    logs: Floats = field(default_factory=partial(np.zeros, 3))
+    logs: Three = (0.0, 0.0, 0.0)
     costs: Sequence[Sequence[float]] = ((0.0,) * 3,) * 3
     stages: int = 0
     carried: bool = False
     signal: bool = True
+    # By tier and runner-up, of which there are six pairs: features and sentence ask for the same one.
+    _shown: dict[tuple[Tier, Tier], dict[int, float]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
-    def heard(self, name: str, before: Floats, after: Floats) -> Explanation:
+    def heard(self, name: str, before: Iterable[float], after: Iterable[float]) -> Explanation:
         """The explanation with the word of one more stage.
 
         Args:
             name: What it says; ``{tier}`` stands for the tier that it speaks for.
-            before: (3,) probabilities until now.
-            after: (3,) probabilities with it.
+            before: Probabilities of the three tiers until now.
+            after: Their probabilities with it.
         """
         logs = _logs(after)
-        moved = (logs - _logs(before))[None]
+        moved = [_less(logs, _logs(before))]
         return replace(
             self,
             names=(*self.names, name),
@@ -136,7 +145,7 @@ class Explanation:
         if not self.names:
             return ""
         said = [FOLLOW_UP] if self.carried else []
-        if self.logs[tier_index(runner_up)] > self.logs[tier_index(tier)]:
+        if self.logs[TIERS.index(runner_up)] > self.logs[TIERS.index(tier)]:
             said.append(f"{runner_up} is likelier, but its errors cost more")
         return "; ".join((*said, self._turning(tier, runner_up)))
 
@@ -147,7 +156,7 @@ class Explanation:
         singles = [*range(len(self.names) - 1, len(self.names) - self.stages - 1, -1), *supporting]
         together = [supporting[:n] for n in range(2, min(NAMED, len(supporting)) + 1)]
         effects = dict(zip(singles, self.effects.take(singles, axis=0).tolist(), strict=True))
-        chosen = tier_index(tier)
+        chosen = TIERS.index(tier)
         for left_out in [*([i] for i in singles), *together]:
             turned = self._without([effects[i] for i in left_out])
             if turned != chosen:
@@ -157,7 +166,7 @@ class Explanation:
 
     def _without(self, effects: Sequence[Sequence[float]]) -> int:
         """The tier of least expected cost, by position, without the effects of what spoke."""
-        z1, z2, z3 = self.logs.tolist()  # arrays of three cost more to handle than to compute
+        z1, z2, z3 = self.logs
         for e1, e2, e3 in effects:
             z1, z2, z3 = z1 - e1, z2 - e2, z3 - e3
         most = max(z1, z2, z3)
@@ -165,11 +174,19 @@ class Explanation:
 
     def _spoken(self, tier: Tier, runner_up: Tier) -> dict[int, float]:
         """Position and contribution of what is shown, strongest first."""
-        spread = self.scores[:, tier_index(tier)] - self.scores[:, tier_index(runner_up)]
+        shown = self._shown.get((tier, runner_up))
+        if shown is None:
+            shown = self._shown[tier, runner_up] = self._strongest(TIERS.index(tier), TIERS.index(runner_up))
+        return shown
+
+    def _strongest(self, chosen: int, other: int) -> dict[int, float]:
+        spread = self.scores[:, chosen] - self.scores[:, other]
         of_first, left = spread.size - self.stages, max(0, SHOWN - self.stages)
         strongest = np.abs(spread[:of_first]).argsort()[of_first - min(left, of_first) :].tolist()
-        spoke = [(i, float(spread[i])) for i in (*strongest, *range(of_first, spread.size))]
-        return dict(sorted((pair for pair in spoke if pair[0] >= of_first or abs(pair[1]) > 1e-9), key=_by_size))
+        amounts = spread.tolist()
+        spoke = [(i, amounts[i]) for i in strongest if abs(amounts[i]) > _LEAST]
+        spoke += [(i, amounts[i]) for i in range(of_first, spread.size)]
+        return dict(sorted(spoke, key=_by_size))
 
 
 def explained(artifact: Artifact, decided: Decided) -> Explanation:
@@ -181,31 +198,45 @@ def explained(artifact: Artifact, decided: Decided) -> Explanation:
         artifact: The artifact.
         decided: What the decision was made from.
     """
-    scorer, scored, stack = artifact.first, decided.scored, artifact.stack
+    scorer, scored, stack, calibration = artifact.first, decided.scored, artifact.stack, artifact.calibration
     shapes = [words[there] for words, there in zip(_SHAPES, (scored.scaled > 0).tolist(), strict=True)]
-    parts, calibration = scorer.contributions(scored), artifact.calibration
-    likelier = calibration.probabilities(scorer.logits_of(scored))
-    other_reading = _logs(decided.first) - _logs(likelier)
-    start = calibration.slope * scorer.bias + calibration.offset
-    scores = np.concatenate((parts * calibration.slope, (other_reading, start)))
     names = (*shapes, *_BLOCK_WORDS, _OTHER_READING[decided.carried], _START)
-    of_first = Explanation(
-        names, scores, scores, _logs(decided.first), decided.costs, carried=decided.carried, signal=decided.signal
-    )
+    scores = np.empty((len(names), 3))
+    np.multiply(scorer.contributions(scored), calibration.slope, out=scores[:-2])
+    scores[-1] = calibration.slope * scorer.bias + calibration.offset
+    scores[-2] = 0.0  # so far: what both readings said, less what the likelier alone says, which is the sum of the rest
+    logs = _logs(decided.first.tolist())
+    scores[-2] = _less(logs, _logs_of(scores.sum(axis=0).tolist()))
+    of_first = Explanation(names, scores, scores, logs, decided.costs, carried=decided.carried, signal=decided.signal)
     if decided.joined is None or stack is None:
         return of_first
     effects = stack.first * scores
     effects[: len(STRUCTURE_NAMES)] += scored.scaled[:, None] * stack.structure
-    return replace(of_first, effects=effects).heard(_SECOND_WORDS, decided.first, decided.joined)
+    return replace(of_first, effects=effects).heard(_SECOND_WORDS, decided.first.tolist(), decided.joined.tolist())
 
 
 def _by_size(spoken: tuple[int, float]) -> float:
     return -abs(spoken[1])
 
 
-def _logs(probabilities: Floats) -> Floats:
-    logs: Floats = np.log(np.maximum(probabilities, 1e-9))
-    return logs
+def _logs(probabilities: Iterable[float]) -> Three:
+    p1, p2, p3 = probabilities
+    return math.log(max(p1, _LEAST)), math.log(max(p2, _LEAST)), math.log(max(p3, _LEAST))
+
+
+def _logs_of(logits: Iterable[float]) -> Three:
+    """The log-probabilities of three logits."""
+    z1, z2, z3 = logits
+    most = max(z1, z2, z3)
+    e1, e2, e3 = math.exp(z1 - most), math.exp(z2 - most), math.exp(z3 - most)
+    total = e1 + e2 + e3
+    return _logs((e1 / total, e2 / total, e3 / total))
+
+
+def _less(logs: Three, others: Three) -> Three:
+    """The differences of two."""
+    (a1, a2, a3), (b1, b2, b3) = logs, others
+    return a1 - b1, a2 - b2, a3 - b3
 
 
 def _mentioned(name: str, tier: Tier) -> str:

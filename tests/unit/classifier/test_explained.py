@@ -264,3 +264,15 @@ def test_after_a_judge_the_second_stage_is_still_named(ask: str, said: Tier) -> 
         assert after.needed.endswith(f'without "the judge says {said}" it would be {before.tier}')
     else:
         assert "judge" not in after.needed or " and " in after.needed
+
+
+def test_who_asked_before_does_not_matter() -> None:
+    """What is shown is kept by tier and runner-up, and a later word starts afresh."""
+    early, late = (both_stages(0.2, 0.3, 0.1).classify(ASKS[5], matrix=MATRIX) for _ in range(2))
+    before = [early.explain().features(one, other) for one in TIERS for other in TIERS if one is not other]
+
+    judged_early, judged_late = (with_judge(spoken, Tier.LIGHTWEIGHT, 0.8, MATRIX) for spoken in (early, late))
+
+    assert len(set(before)) == len(before)
+    assert (early.features, early.needed) == (late.features, late.needed)
+    assert (judged_early.features, judged_early.needed) == (judged_late.features, judged_late.needed)
