@@ -281,7 +281,8 @@ _ATTEMPT_FIELDS = tuple(one.name for one in fields(AttemptRecord))
 
 def _attempt_record(attempt: Attempt) -> AttemptRecord:
     kept = {name: getattr(attempt, name) for name in _ATTEMPT_FIELDS}  # asdict walks into every value
-    return AttemptRecord(**{**kept, "outcome": str(attempt.outcome)})
+    kept["outcome"] = str(attempt.outcome)
+    return AttemptRecord(**kept)
 
 
 def _features(decision: RouteDecision) -> dict[str, Any] | None:

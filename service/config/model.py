@@ -226,7 +226,7 @@ class Store(Strict):
         default="features",
         description="What is kept of a prompt: its text, the hashed features that retraining needs, or nothing.",
     )
-    flush_ms: int = Field(default=200, gt=0, description="Longest time that a record waits for its batch.")
+    flush_ms: int = Field(default=500, gt=0, description="Longest time that a record waits for its batch.")
 
 
 class State(Strict):

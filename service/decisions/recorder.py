@@ -48,7 +48,7 @@ class Recorder:
         clock: Unix seconds.
     """
 
-    def __init__(self, store: DecisionStore, flush_ms: int = 200, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: DecisionStore, flush_ms: int = 500, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._clock = clock
         self._backlog = Backlog(MOST_WAITING, MOST_WAITING_BYTES)
@@ -69,6 +69,7 @@ class Recorder:
             record: The decision, or what makes it; that is called once, in the writer's thread.
         """
         self._backlog.add(record)
+        self._writer.note()
         self._writer.wake()
 
     def keep(self, key: str, caller: str, tier: str, decision_id: str) -> None:
@@ -78,7 +79,7 @@ class Recorder:
             ValueError: ``tier`` is none.
         """
         held = HoldRecord(Tier(tier), decision_id)
-        self._backlog.put_hold(ConversationRecord(key, caller, held.tier.value, decision_id, self._clock()))
+        self._backlog.put_hold(ConversationRecord(key, caller, str(held.tier), decision_id, self._clock()))
         self._seen.put(key, held)
         self._writer.wake()
 

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -17,6 +18,7 @@ JSON_COLUMNS = ("decision", "messages", "features", "error", "dropped_fields")
 PROMPT_COLUMNS = ("messages", "features")
 _PLAIN = tuple(f.name for f in fields(DecisionRecord) if f.name not in (*JSON_COLUMNS, "attempts"))
 _ATTEMPT = tuple(f.name for f in fields(AttemptRecord))
+_plain_of, _attempt_of = attrgetter(*_PLAIN), attrgetter(*_ATTEMPT)
 _BIGGEST = 2**63 - 1
 
 Row = dict[str, Any]
@@ -54,14 +56,14 @@ class Batch:
 
 def decision_row(record: DecisionRecord) -> DecisionRow:
     """The rows of a decision and its attempts."""
-    values: Row = {name: storable(getattr(record, name)) for name in _PLAIN}
+    values: Row = dict(zip(_PLAIN, map(storable, _plain_of(record)), strict=True))
     size = 0
     for name in JSON_COLUMNS:
         value = getattr(record, name)
         values[name] = None if value is None else to_json(value)
         size += len(values[name] or "")
     attempts = tuple(
-        {"decision_id": values["id"], **{name: storable(getattr(one, name)) for name in _ATTEMPT}}
+        {"decision_id": values["id"], **dict(zip(_ATTEMPT, map(storable, _attempt_of(one)), strict=True))}
         for one in record.attempts
     )
     return DecisionRow(record, values, attempts, size + 1024 + 512 * len(attempts))
@@ -107,10 +109,10 @@ def merged(statements: Iterable[FeedbackRecord]) -> list[FeedbackRecord]:
 def storable(value: Any) -> Any:
     """A value that both databases take: no NUL, no lone surrogate, no NaN, no integer beyond 64 bits."""
     kind = type(value)  # what nearly all values are comes first
-    if value is None or (kind is str and value.isascii() and "\x00" not in value):
+    if value is None or kind is bool or (kind is str and value.isascii() and "\x00" not in value):
         return value
-    if isinstance(value, bool) or value is None:
-        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else 0.0
     if isinstance(value, str):
         text = str.__str__(value)
         if text.isascii() and "\x00" not in text:
@@ -118,8 +120,6 @@ def storable(value: Any) -> Any:
         return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, int):
         return max(-_BIGGEST, min(_BIGGEST, value))
-    if isinstance(value, float):
-        return value if math.isfinite(value) else 0.0
     return value
 
 

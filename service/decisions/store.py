@@ -8,21 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
+from functools import partial
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, Dialect, Engine, UpdateBase, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from service.decisions import pruning, reading
-from service.decisions.database import (
-    WRITES,
-    Location,
-    engine_of,
-    locate,
-    make_file,
-    store_error,
-    store_errors,
-)
+from service.decisions.database import WRITES, Location, engine_of, locate, make_file, store_error, store_errors
 from service.decisions.many_rows import ManyRows
 from service.decisions.migrations import NewerStore, migrate, pending_of
 from service.decisions.records import ConversationRecord, DecisionFilter, DecisionRecord, FeedbackRecord, HoldRecord
@@ -58,14 +51,14 @@ class DecisionStore:
         # Written out once, for the driver itself: rows are plain values by names (`decision_row`), and SQLAlchemy would
         # walk through all of them again for each batch.
         adding = (self._insert(table).on_conflict_do_nothing() for table in (decisions, attempts))
-        self._put_decision, self._put_attempt, self._put_hold = map(self._putting, (*adding, self._holding()))
-        self._engine = engine_of(location, create=not read_only, query_only=read_only)
-        # PostgreSQL's commit is durable as it is, so one engine does.
-        self._durable = (
-            self._engine
-            if self.shared
-            else engine_of(location, durable=True, create=not read_only, query_only=read_only)
+        self._put_decision, self._put_attempt, self._put_hold, self._put_count = map(
+            self._putting, (*adding, self._holding(), self._counting())
         )
+        engine = partial(engine_of, location, create=not read_only, query_only=read_only)
+        self._engine = engine()
+        self._writes = self._engine.execution_options(**WRITES)
+        # PostgreSQL's commit is durable as it is, so one engine does.
+        self._durable = self._writes if self.shared else engine(durable=True).execution_options(**WRITES)
         self._file_id: tuple[int, int] | None = None
         self._suspect = False
 
@@ -109,7 +102,7 @@ class DecisionStore:
         Raises:
             StoreError: Nothing of the batch was written; ``INVALID_ROW`` if a row is at fault.
         """
-        with self._writing(self._engine) as connection:
+        with self._writing(self._writes) as connection:
             added = self._put_decisions(connection, batch.decisions)
             if batch.holds:
                 holds = {one.key: one for one in sorted(batch.holds, key=lambda one: one.updated_s)}
@@ -146,7 +139,7 @@ class DecisionStore:
 
     def conclude(self, records: Sequence[FeedbackRecord]) -> list[FeedbackRecord]:
         """Keeps concluded statements in one transaction; returns those that said something new."""
-        with self._writing(self._engine) as connection:
+        with self._writing(self._writes) as connection:
             return put_conclusions(connection, self._insert, records)
 
     def feedback_of(self, decision_id: str) -> list[FeedbackRecord]:
@@ -205,14 +198,14 @@ class DecisionStore:
     def delete_before(self, before_s: float) -> pruning.Deleted:
         """Deletes everything older than a time (Unix seconds); returns how much."""
         with store_errors(self.location):
-            deleted = pruning.delete_before(self._for_writes(), before_s)
+            deleted = pruning.delete_before(self._writes, before_s)
         self._forget_log()
         return deleted
 
     def delete_caller(self, name: str) -> pruning.Deleted:
         """Deletes everything of a caller; returns how much."""
         with store_errors(self.location):
-            deleted = pruning.delete_by(self._for_writes(), name)
+            deleted = pruning.delete_by(self._writes, name)
         self._forget_log()
         return deleted
 
@@ -231,7 +224,7 @@ class DecisionStore:
         Raises:
             StoreError: Nothing was changed.
         """
-        with self._writing(self._engine) as connection:
+        with self._writing(self._writes) as connection:
             return work(connection, self._insert)
 
     def setting(self, key: str) -> str | None:
@@ -257,7 +250,7 @@ class DecisionStore:
 
     def begin_run(self, run_id: str) -> None:
         """Notes that a process starts to write."""
-        with self._writing(self._engine) as connection:
+        with self._writing(self._writes) as connection:
             self._count(connection, run_id, 0)
 
     def end_run(self, run_id: str, *, accepted: int, dropped: int) -> int:
@@ -303,10 +296,15 @@ class DecisionStore:
             where=newer.updated_s >= conversations.c.updated_s,
         )
 
+    def _counting(self) -> UpdateBase:
+        """The statement that begins a run's count of written decisions, or adds to it."""
+        put = self._insert(runs)
+        grown = {"written": runs.c.written + put.excluded.written}
+        return put.on_conflict_do_update(index_elements=[runs.c.id], set_=grown)
+
     def _count(self, connection: Connection, run_id: str, written: int) -> None:
-        row = self._insert(runs).values(id=run_id, started_s=self._clock(), written=written, dropped=0)
-        grown = {"written": runs.c.written + row.excluded.written}
-        connection.execute(row.on_conflict_do_update(index_elements=[runs.c.id], set_=grown))
+        run = {"id": run_id, "started_s": self._clock(), "written": written}
+        self._put_count(connection, [{**run, "dropped": 0, "ended_s": None, "lost": None}])
 
     def _putting(self, statement: UpdateBase) -> Putting:
         """Inserts rows by a statement and says how many were new or changed."""
@@ -325,15 +323,12 @@ class DecisionStore:
         dialect = made(paramstyle=style)
         return str(statement.compile(dialect=dialect))
 
-    def _for_writes(self) -> Engine:
-        return self._engine.execution_options(**WRITES)
-
     @contextmanager
     def _writing(self, engine: Engine) -> Iterator[Connection]:
         if self._suspect or self._was_replaced():
             self._reopen()
         try:
-            with store_errors(self.location), engine.execution_options(**WRITES).begin() as connection:
+            with store_errors(self.location), engine.begin() as connection:
                 yield connection
         except StoreError as error:
             # A row at fault says nothing about the store; anything else makes the next write look at it anew.
@@ -347,7 +342,7 @@ class DecisionStore:
 
     def _prepare(self) -> None:
         make_file(self.location)
-        with store_errors(self.location), self._for_writes().begin() as connection:
+        with store_errors(self.location), self._writes.begin() as connection:
             try:
                 applied = migrate(connection, self._clock())
             except NewerStore as error:

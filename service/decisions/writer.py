@@ -17,7 +17,7 @@ from service.errors import StoreError, StoreProblem
 log = logging.getLogger("autotier.store")
 
 BATCH = 500
-BUILT_AT_ONCE = 2
+BUILT_AT_ONCE = 4
 """Records, of about 0.1 ms each, between two chances for the event loop."""
 FIRST_REST_S = 0.5
 LONGEST_REST_S = 15.0
@@ -66,9 +66,14 @@ class Writer:
 
     def wake(self) -> None:
         """Says that something was added. Microseconds: the thread is woken for the first of a batch only."""
-        self._note()
         if not self._wake.is_set():
             self._wake.set()
+
+    def note(self) -> None:
+        """Keeps how many decisions were accepted and dropped for the process that finds this one killed."""
+        with self._noting:  # event loop and thread: the later numbers must be the ones that stay
+            if self._tally is not None:
+                self._tally.note(self._backlog.accepted, self._backlog.dropped)
 
     def built(self, limit_s: float) -> None:
         """Returns when everything that was added before is built, or after ``limit_s``. Never from the event loop."""
@@ -111,7 +116,7 @@ class Writer:
             self._wake.clear()  # before the backlog is looked at: what is added from here on wakes again
             stopping = self._stop.is_set()
             due = self._flush(stopping)
-            self._note()
+            self.note()
             if stopping:
                 return
 
@@ -138,9 +143,8 @@ class Writer:
             if row is not None:
                 rows.append(row)
             if number % BUILT_AT_ONCE == 0:
-                time.sleep(
-                    0
-                )  # else the event loop, which a batch has woken meanwhile, waits for the interpreter's lock
+                # Else the event loop, which a batch has woken meanwhile, waits for the interpreter's lock.
+                time.sleep(0)
         self._backlog.put_built(rows)
         if self._backlog.overflowed and not self._overflow_said:
             log.error("%s: records are dropped: more wait than may be kept in memory", self._where)
@@ -205,13 +209,8 @@ class Writer:
         if self.lost_before:
             log.error("%s: a process that did not close lost %d decisions", self._where, self.lost_before)
 
-    def _note(self) -> None:
-        with self._noting:  # event loop and thread: the later numbers must be the ones that stay
-            if self._tally is not None:
-                self._tally.note(self._backlog.accepted, self._backlog.dropped)
-
     def _end(self, clean: bool) -> None:
-        self._note()
+        self.note()
         if clean and self._tally is not None:
             try:
                 accepted, dropped = self._backlog.accepted, self._backlog.dropped
