@@ -15,6 +15,8 @@ from service.routing.decision import Reason, Removed
 from service.routing.fields import unexpressed
 from service.routing.request import CallerIdentity
 
+_KNOWN_PARTS = frozenset({"text", "refusal", "image_url"})
+
 
 @dataclass(frozen=True, slots=True)
 class Needs:
@@ -56,7 +58,8 @@ def needs_of(
     body: Mapping[str, Any], caller: CallerIdentity, *, tokens: int, reserve: int, private: str | None
 ) -> Needs:
     """Reads off ``body`` what it needs. Part types that we do not know are needs too."""
-    kinds = {str(part.get("type")) for message in body["messages"] for part in _parts(message)}
+    parts = [part for message in body["messages"] for part in _parts(message)]
+    kinds = {str(part.get("type")) for part in parts}
     response_format = body.get("response_format")
     return Needs(
         body=body,
@@ -64,9 +67,9 @@ def needs_of(
         tools=bool(body.get("tools") or body.get("functions"))
         or any(m.get("tool_calls") or m.get("role") in ("tool", "function") for m in body["messages"]),
         images="image_url" in kinds,
-        image_addresses=any(_is_address(part) for message in body["messages"] for part in _parts(message)),
-        json_schema=isinstance(response_format, Mapping) and response_format.get("type") == "json_schema",
-        other_parts=frozenset(kinds - {"text", "refusal", "image_url"}),
+        image_addresses=any(map(_is_address, parts)),
+        json_schema=isinstance(response_format, dict) and response_format.get("type") == "json_schema",
+        other_parts=frozenset(kinds - _KNOWN_PARTS),
         tokens=tokens,
         reserve=reserve,
         private=private,
@@ -90,19 +93,20 @@ class Constraints:
     """The constraints over one configuration."""
 
     def __init__(self, configuration: Configuration) -> None:
-        self._configuration = configuration
         self._contexts = sorted({d.context for _, d in configuration.deployments()})
+        self._deployments = {tier: configuration.tiers[tier].deployments for tier in TIERS}
+        self._local = frozenset(d.id for _, d in configuration.deployments() if configuration.is_local(d))
+        self._margin = configuration.limits.token_margin
 
     def room(self, reserve: int) -> list[int]:
         """For every deployment (one of equal context): prompt tokens by our count that fit beside ``reserve``."""
-        margin = self._configuration.limits.token_margin
-        return [int((context - reserve) / margin) for context in self._contexts]
+        return [int((context - reserve) / self._margin) for context in self._contexts]
 
     def of_tier(self, tier: Tier, needs: Needs) -> Allowed:
         """The deployments of ``tier`` that may serve ``needs``, in order, and what was removed."""
         kept: list[Deployment] = []
         removed: list[Removed] = []
-        for deployment in self._configuration.tiers[tier].deployments:
+        for deployment in self._deployments[tier]:
             verdict = self._verdict(tier, deployment, needs)
             if verdict is None:
                 kept.append(deployment)
@@ -110,18 +114,26 @@ class Constraints:
                 removed.append(Removed(deployment.id, *verdict))
         return Allowed(tier, tuple(kept), tuple(removed))
 
+    def local_above(self, tier: Tier, needs: Needs) -> tuple[Deployment, ...]:
+        """The local deployments of the tiers above ``tier`` that may serve ``needs``, the nearest tier's first."""
+        return tuple(
+            deployment
+            for upper in self.above(tier)
+            for deployment in self._deployments[upper]
+            if deployment.id in self._local and self._verdict(upper, deployment, needs) is None
+        )
+
     def _verdict(self, tier: Tier, deployment: Deployment, needs: Needs) -> tuple[Reason, str] | None:
         if tier not in needs.caller.tiers:
             return Reason.RIGHTS, f"caller {needs.caller.name} may not reach {tier}"
-        if needs.private and not self._configuration.is_local(deployment):
+        if needs.private and deployment.id not in self._local:
             return Reason.PRIVACY, f"private ({needs.private}): local deployments only"
         if missing := missing_capability(deployment, needs):
             return Reason.CAPABILITY, missing
-        if needs.image_addresses and (deployment.provider != "openai" or self._configuration.is_local(deployment)):
+        if needs.image_addresses and (deployment.provider != "openai" or deployment.id in self._local):
             # A host in the house would fetch it from inside the house, and litellm fetches it for other providers.
             return Reason.CAPABILITY, "messages: an image by its address (send a data: URL)"
-        margin = self._configuration.limits.token_margin
-        wanted = int(needs.tokens * margin) + needs.reserve
+        wanted = int(needs.tokens * self._margin) + needs.reserve
         if wanted > deployment.context:
             return Reason.CONTEXT, f"{wanted} tokens with margin and reserve, {deployment.context} served"
         return None
@@ -142,11 +154,11 @@ def missing_capability(deployment: Deployment, needs: Needs) -> str:
         return "messages: images"
     if needs.other_parts:
         known = set(can.fields or ())
-        if lacking := sorted(needs.other_parts - known):
-            return f"messages: content part {lacking[0][:40]}"
+        if unknown := sorted(needs.other_parts - known):
+            return f"messages: content part {unknown[0][:40]}"
     if needs.tools and not can.tools:
         return "tools"
     if needs.json_schema and not can.json_schema:
         return "response_format"
-    lacking = list(unexpressed(needs.body, deployment))
+    lacking = unexpressed(needs.body, deployment)
     return lacking[0] if lacking else ""

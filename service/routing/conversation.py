@@ -60,7 +60,7 @@ class ConversationStore(Protocol):
 def _canonical(message: Mapping[str, Any]) -> tuple[str, str, str]:
     """What makes two messages equal: role, text, tool calls. String or text parts do not matter, call ids do not."""
     content = message.get("content")
-    if isinstance(content, Sequence) and not isinstance(content, str):
+    if not isinstance(content, str) and isinstance(content, Sequence):
         text = "\n".join(
             part["text"]
             if isinstance(part, Mapping) and isinstance(part.get("text"), str)

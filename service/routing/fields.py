@@ -8,6 +8,7 @@ not OpenAI's passes only to deployments that list it in ``extra_fields``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -75,20 +76,37 @@ _TRANSLATED = frozenset(
 _BY_PROVIDER = {"openai": DOCUMENTED - {"audio", "web_search_options"}, "ollama": _OLLAMA}
 
 
-def honoured(deployment: Deployment) -> frozenset[str]:
-    """Documented fields that ``deployment`` honours: its configuration's word, else what is known of its provider."""
-    if deployment.capabilities.fields is not None:
-        return frozenset(deployment.capabilities.fields) | {"messages"}
-    return _BY_PROVIDER.get(deployment.provider, _TRANSLATED)
-
-
 # Two names of one limit; a deployment may know either (OpenAI's o-series refuses the older one).
 ANSWER_LIMITS = ("max_tokens", "max_completion_tokens")
 
 
-@lru_cache(maxsize=64)
-def _with_both_limits(known: frozenset[str]) -> frozenset[str]:
-    return known | set(ANSWER_LIMITS) if any(name in known for name in ANSWER_LIMITS) else known
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a deployment does with fields.
+
+    Attributes:
+        sent: Fields that go to it.
+        able: Fields that it can express: either name of the answer's limit where it knows one.
+        limits: Which of `ANSWER_LIMITS` go to it.
+    """
+
+    sent: frozenset[str]
+    able: frozenset[str]
+    limits: tuple[str, ...]
+
+
+def _known(deployment: Deployment) -> _Known:
+    return _known_by(deployment.provider, deployment.capabilities.fields, deployment.extra_fields)
+
+
+@lru_cache(maxsize=64)  # kinds of deployments of a configuration; each request asks for those of its chain
+def _known_by(provider: str, fields: tuple[str, ...] | None, extra_fields: tuple[str, ...]) -> _Known:
+    """By what the configuration says of it, else by what is known of its provider."""
+    honoured = _BY_PROVIDER.get(provider, _TRANSLATED) if fields is None else frozenset((*fields, "messages"))
+    able = honoured.union(ANSWER_LIMITS) if any(name in honoured for name in ANSWER_LIMITS) else honoured
+    sent = honoured.union(extra_fields)
+    limits = tuple(name for name in ANSWER_LIMITS if name in sent)
+    return _Known(sent, (able & DOCUMENTED).union(set(extra_fields) - DOCUMENTED), limits)
 
 
 def changes_answer(name: str, value: Any) -> bool:
@@ -121,12 +139,13 @@ def check_names(body: Mapping[str, Any], configured: frozenset[str]) -> None:
 
 def unexpressed(body: Mapping[str, Any], deployment: Deployment) -> tuple[str, ...]:
     """Fields of ``body`` that ``deployment`` cannot express and that change the answer; empty if it can serve."""
-    known = _with_both_limits(honoured(deployment))
+    able = _known(deployment).able
+    if able.issuperset(body):
+        return ()
     return tuple(
         name
         for name, value in body.items()
-        if (name not in known if name in DOCUMENTED else name not in deployment.extra_fields)
-        and (name not in DOCUMENTED or changes_answer(name, value))
+        if name not in able and (name not in DOCUMENTED or changes_answer(name, value))
     )
 
 
@@ -135,13 +154,16 @@ def expressed(body: Mapping[str, Any], deployment: Deployment) -> tuple[dict[str
 
     A null is the same as no field, and is left out without a word.
     """
-    known = honoured(deployment) | set(deployment.extra_fields)
-    limits = [name for name in ANSWER_LIMITS if name in known]
-    sent = {name: value for name, value in body.items() if name in known and value is not None}
-    dropped = tuple(name for name in body if name not in known and body[name] is not None and name not in ANSWER_LIMITS)
+    known = _known(deployment)
+    sent = {name: value for name, value in body.items() if name in known.sent and value is not None}
+    dropped: tuple[str, ...] = ()
+    if len(sent) < len(body):
+        left_out = (name for name in body if name not in known.sent and body[name] is not None)
+        dropped = tuple(name for name in left_out if name not in ANSWER_LIMITS)
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
-    if limit is not None and limits:
-        sent = {name: value for name, value in sent.items() if name not in ANSWER_LIMITS}
-        sent[next((name for name in limits if name in body), limits[-1])] = limit
+    if limit is not None and known.limits:
+        for name in ANSWER_LIMITS:
+            sent.pop(name, None)
+        sent[next((name for name in known.limits if name in body), known.limits[-1])] = limit
     sent.update(deployment.add)
     return sent, dropped

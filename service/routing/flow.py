@@ -232,7 +232,7 @@ class Flow:
             reason=settled.choice.reason,
             confidence=confidence,
             chain=(*settled.allowed.deployments, *self._fallbacks(tier, needs)),
-            stand_ins=self._stand_ins(tier, needs),
+            stand_ins=self._constraints.local_above(tier, needs),
             removed=settled.allowed.removed,
             displaced=settled.displaced,
             classification=spoken,
@@ -252,17 +252,6 @@ class Flow:
         """Deployments of the tiers that ``fallbacks`` names, in that order: always upwards (checked at load)."""
         tiers = self._configuration.tiers[tier].fallbacks
         return tuple(d for upper in tiers for d in self._constraints.of_tier(upper, needs).deployments)
-
-    def _stand_ins(self, tier: Tier, needs: Needs) -> tuple[Deployment, ...]:
-        """Local deployments of higher tiers that may serve this one while their model is loaded."""
-        if tier is Tier.REASONING:
-            return ()
-        return tuple(
-            d
-            for upper in self._constraints.above(tier)
-            for d in self._constraints.of_tier(upper, needs).deployments
-            if self._configuration.is_local(d)
-        )
 
 
 def _strongest(removed: tuple[Removed, ...]) -> Reason:

@@ -79,6 +79,21 @@ async def test_a_classifier_that_fails_degrades_loudly(caplog: pytest.LogCapture
     assert "degraded" in caplog.text
 
 
+async def test_local_deployments_of_higher_tiers_that_may_serve_stand_in() -> None:
+    """In their order; the constraints hold for them too, and a cloud never stands in."""
+    house = House(tier=Tier.LIGHTWEIGHT)
+    above = [d for d in house.configuration.tiers.coding.deployments if house.configuration.is_local(d)]
+
+    plain = await house.decide()
+    seeing = await house.decide([IMAGE, {"role": "user", "content": "hello"}])
+    lonely = await house.decide("hi", caller=CallerIdentity(tiers=(Tier.LIGHTWEIGHT,)))
+
+    assert above
+    assert [d.id for d in plain.stand_ins] == [d.id for d in above]
+    assert {d.id for d in seeing.stand_ins} <= {d.id for d in above if d.capabilities.images}
+    assert lonely.stand_ins == ()
+
+
 async def test_images_move_auto_up_and_name_what_was_displaced() -> None:
     """A tier without a deployment that sees images is left upwards by capability."""
     decision = await House().decide([IMAGE])
