@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.features import HASHED_SIZE, FeatureRow, feature_row
+from classifier.features import HASHED_SIZE, FeatureRow, counted_values, feature_row, hashed
 from classifier.prompt import PromptView, view_of
 from classifier.turn_shapes import ASK, GATE_SHAPES, OLDER_SHAPES, gate_features
 
@@ -22,9 +22,14 @@ OPENING = 80
 """Characters of the newest ask whose words the gate reads, hashed like those of any ask."""
 
 
+def _opening(view: PromptView) -> PromptView:
+    """The first characters of the newest ask, as if they were all of it."""
+    return view_of(view.ask[:OPENING])
+
+
 def opening_row(view: PromptView) -> FeatureRow:
-    """Features of the first characters of the newest ask, as if they were all of it."""
-    return feature_row(view_of(view.ask[:OPENING]))
+    """Features of how the newest ask opens: what the gate reads, and the structure, which it does not."""
+    return feature_row(_opening(view))
 
 
 GATE_SIZES = tuple(shapes + opening for shapes in (OLDER_SHAPES, GATE_SHAPES) for opening in (0, HASHED_SIZE))
@@ -54,9 +59,9 @@ def continuation(view: PromptView, weights: NDArray[np.float64]) -> float:
     shapes = shapes_of(weights)
     odds = gate_features(view)[:shapes] @ weights[:shapes]
     if weights.size > shapes:
-        row = opening_row(view)
-        odds += row.values @ weights[shapes:].take(row.indices)
-    return float(1.0 / (1.0 + math.exp(-float(np.clip(odds, -30, 30)))))
+        indices, counts = hashed(_opening(view))
+        odds += counted_values(indices, counts).dot(weights[shapes:].take(indices))
+    return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, float(odds)))))
 
 
 def carried_view(view: PromptView) -> PromptView:

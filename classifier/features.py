@@ -18,6 +18,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.byte_tables import members, table
 from classifier.known_words import CHARS, Codes, KnownWords
 from classifier.prompt import PromptView, bounded
 from classifier.structure import STRUCTURE_NAMES, structure_vector
@@ -41,11 +42,20 @@ HASHED_SIZE = sum(BLOCK_SIZES)
 """Number of hashed columns; the blocks stand one behind the other."""
 
 _WORD = re.compile(r"\w+|[^\w\s]")
-_DIGITS = re.compile(r"\d+")
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-_MIX = np.uint64(0xBF58476D1CE4E5B9)
-_SHIFT = np.uint64(29)
-_ONE = np.uint64(1)
+_DIGITS = re.compile(r"\d\d*")  # a search finds a first character at once, but no repeat
+_LONG_NUMBER = re.compile("0{5,}")
+_NO_MARKS = members(lambda c: c.isalnum() or c.isspace() or c == "_")
+_PLAIN = table(lambda c: "0" if c.isdigit() else " " if c.isspace() else c.lower())
+# Arrays without a dimension: a scalar is made one at every use, for half the price of the sum itself.
+_MULTIPLIER = np.array(0x9E3779B97F4A7C15, np.uint64)
+_MIX = np.array(0xBF58476D1CE4E5B9, np.uint64)
+_SHIFT = np.array(29, np.uint64)
+_ONE = np.array(1, np.uint64)
+_BOTH = _MIX * _MULTIPLIER
+_LENGTHS = _MULTIPLIER * np.array(CHAR_ORDERS, np.uint64)[:, None]
+_TOP = np.array(64 - WORD_BITS, np.uint64)
+_PASTE_TOP = np.array(64 - PASTE_BITS, np.uint64)
+_CHAR_START, _PASTE_START = (np.array(start, np.uint32) for start in BLOCK_STARTS[1:])
 _MOST_COUNTED = 32_768
 """More hashes than the longest ask and the longest paste have together, were lower case to double them."""
 _DAMPED = 1.0 + np.log(np.maximum(np.arange(_MOST_COUNTED), 1))
@@ -72,12 +82,24 @@ class FeatureRow:
     counts: NDArray[np.int64] | None = None
 
 
-def _scatter(codes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Mixes an array of codes in place."""
+def _half_mixed(codes: Codes) -> Codes:
+    """Mixes an array of codes in place, but for the last factor, `_MIX`."""
     codes *= _MULTIPLIER
     codes ^= codes >> _SHIFT
+    return codes
+
+
+def _mixed(codes: Codes) -> Codes:
+    """Mixes an array of codes in place."""
+    codes = _half_mixed(codes)
     codes *= _MIX
     return codes
+
+
+def _scatter(codes: Codes) -> tuple[Codes, Codes]:
+    """Codes mixed once, times `_MULTIPLIER`, and mixed again, but for the last factor: as `_run_hashes` adds them."""
+    once = _mixed(codes + _ONE)
+    return once * _MULTIPLIER, _half_mixed(once + _ONE)
 
 
 def _columns(hashes: Codes, words: int, pasted: Codes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -88,20 +110,19 @@ def _columns(hashes: Codes, words: int, pasted: Codes) -> tuple[NDArray[np.int64
         words: How many are those of words.
         pasted: Hashes of pasted words.
     """
-    hashes >>= np.uint64(64 - WORD_BITS)
-    hashes[words:] += np.uint64(BLOCK_STARTS[1])
-    if pasted.size:
-        hashes = np.concatenate((hashes, (pasted >> np.uint64(64 - PASTE_BITS)) + np.uint64(BLOCK_STARTS[2])))
+    hashes >>= _TOP
     # Sorting some thousand short keys is cheaper than walking an array of all columns.
     keys = hashes.astype(np.uint32)
+    keys[words:] += _CHAR_START
+    if pasted.size:
+        keys = np.concatenate((keys, (pasted >> _PASTE_TOP).astype(np.uint32) + _PASTE_START))
     keys.sort()
-    changes = np.flatnonzero(keys[1:] != keys[:-1])
-    firsts = np.zeros(changes.size + 1, np.int64)
-    np.add(changes, 1, out=firsts[1:])
-    repeated = np.empty(firsts.size, np.int64)
-    np.subtract(firsts[1:], firsts[:-1], out=repeated[:-1])
-    repeated[-1] = keys.size - firsts[-1]
-    return keys[firsts].astype(np.int64), repeated
+    changes = np.empty(keys.size + 1, np.bool_)
+    changes[0] = changes[-1] = True
+    np.not_equal(keys[1:], keys[:-1], changes[1:-1])
+    edges = changes.nonzero()[0]
+    firsts = edges[:-1]
+    return keys.take(firsts).astype(np.int64), edges[1:] - firsts
 
 
 def block_starts(indices: NDArray[np.int64]) -> tuple[int, ...]:
@@ -120,7 +141,7 @@ def counted_values(indices: NDArray[np.int64], counts: NDArray[np.int64]) -> NDA
     for begin, end in pairwise((*block_starts(indices), indices.size)):
         if end > begin:
             block = values[begin:end]
-            block /= math.sqrt(block @ block)
+            block /= math.sqrt(block.dot(block))
     return values
 
 
@@ -129,7 +150,7 @@ def _points(text: str) -> NDArray[np.uint32]:
 
 
 def _scattered(words: list[str], text: str) -> tuple[Codes, Codes]:
-    """Codes of words, then of characters: scattered once, and twice."""
+    """`_scatter` of the codes of words, then of characters."""
     known, places = _KNOWN.of(words)
     if text.isascii():
         chars: NDArray[np.uint8] | NDArray[np.uint32] = np.frombuffer(text.encode(), np.uint8)
@@ -138,15 +159,16 @@ def _scattered(words: list[str], text: str) -> tuple[Codes, Codes]:
     if text.isascii() or chars.max() < CHARS:
         both = np.concatenate((places, chars), dtype=np.intp)
         return known.once.take(both), known.twice.take(both)
-    once = _scatter(chars.astype(np.uint64) + _ONE)
-    twice = _scatter(once + _ONE)
+    once, twice = _scatter(chars.astype(np.uint64))
     return np.concatenate((known.once.take(places), once)), np.concatenate((known.twice.take(places), twice))
 
 
 def _run_hashes(words: list[str], text: str) -> tuple[Codes, int]:
     """Hashes of words and word pairs, then of all runs of `CHAR_ORDERS` characters; the run's length is in its hash.
 
-    Both sequences go one behind the other through the first two lengths: a call costs more than its numbers.
+    A run's hash is `_mixed` of that of its last member, its length and the hash of what stands before, added up. Here
+    the factors of `_mixed` are drawn into the sum and the last one out of the loop, which is the same modulo 2^64. Both
+    sequences go one behind the other through the first two lengths: a call costs more than its numbers.
 
     Args:
         words: In order; numbers by their length.
@@ -156,23 +178,55 @@ def _run_hashes(words: list[str], text: str) -> tuple[Codes, int]:
         (hashes, how many of them are those of words).
     """
     number = len(words)
-    scattered, running = _scattered(words, text)
-    pairs = scattered[1:] + np.uint64(2)
-    pairs += running[:-1]
-    pairs = _scatter(pairs)  # the pair of the last word and the first character is left out below
-    found = [running[:number], pairs[: max(number - 1, 0)], pairs[number:]]
-    scattered, running = scattered[number:], pairs[number:]
+    last, runs = _scattered(words, text)
+    lasts = _LENGTHS + last
+    pairs = _longer(runs, lasts[0, 1:])  # the pair of the last word and the first character is left out below
+    found = [runs[:number], pairs[: max(number - 1, 0)], pairs[number:]]
+    runs = found[-1]
     for length in range(3, min(CHAR_ORDERS[-1], len(text)) + 1):
-        behind = scattered[length - 1 :] + np.uint64(length)
-        behind += running[: behind.size]
-        running = _scatter(behind)
-        found.append(running)
-    return np.concatenate(found), found[0].size + found[1].size
+        runs = _longer(runs, lasts[length - 2, number + length - 1 :])
+        found.append(runs)
+    hashes = np.concatenate(found)
+    hashes *= _MIX
+    return hashes, found[0].size + found[1].size
 
 
-def _words(lowered: str) -> list[str]:
-    """Words and punctuation marks of a text in lower case, in order; numbers are one word by their length."""
-    return _WORD.findall(_DIGITS.sub(_by_length, lowered))
+def _longer(runs: Codes, lasts: Codes) -> Codes:
+    """Runs with one more behind: half mixed as ``runs`` are."""
+    longer = runs[:-1] * _BOTH
+    longer += lasts
+    longer ^= longer >> _SHIFT
+    return longer
+
+
+def _words(text: str) -> list[str]:
+    """Words in lower case and punctuation marks of a text, in order; numbers are one word by their length."""
+    if not text.isascii():
+        return _WORD.findall(_DIGITS.sub(_by_length, text.lower()))
+    plain = _plain(text)
+    if "00000" in plain:
+        plain = _LONG_NUMBER.sub("0000", plain)
+    for mark in set(text.encode().translate(None, _NO_MARKS).decode()):
+        plain = plain.replace(mark, f" {mark} ")
+    return plain.split()
+
+
+def _characters(text: str) -> str:
+    """A text in lower case, with one 0 for each number and one blank for each run of white space, and one before and
+    behind it."""
+    if not text.isascii():
+        return _smooth(_DIGITS.sub("0", text.lower()))
+    plain = _plain(text)
+    while "00" in plain:
+        plain = plain.replace("00", "0")
+    while "  " in plain:
+        plain = plain.replace("  ", " ")
+    return f" {plain} "
+
+
+def _plain(text: str) -> str:
+    """ASCII in lower case, with 0 for each digit and a blank for white space: a fifth of what expressions cost."""
+    return text.encode().translate(_PLAIN).decode()
 
 
 def word_codes(words: Sequence[str]) -> Codes:
@@ -188,7 +242,7 @@ def word_codes(words: Sequence[str]) -> Codes:
     position <<= 32
     codes += position.view(np.uint64)
     codes += np.uint64(7)
-    total: Codes = np.add.reduceat(_scatter(codes), starts)
+    total: Codes = np.add.reduceat(_mixed(codes), starts)
     return total
 
 
@@ -208,10 +262,10 @@ def hashed(view: PromptView) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     Returns:
         (indices, counts) as in `FeatureRow`.
     """
-    lowered = bounded(view.ask, *ASK_CHARS).lower()
-    hashes, words = _run_hashes(_words(lowered), _smooth(_DIGITS.sub("0", lowered)))
+    ask = bounded(view.ask, *ASK_CHARS)
+    hashes, words = _run_hashes(_words(ask), _characters(ask))
     pasted = bounded(view.pasted, *PASTE_CHARS)
-    return _columns(hashes, words, _scatter(word_codes(_words(pasted.lower()))) if pasted else _NOTHING)
+    return _columns(hashes, words, _mixed(word_codes(_words(pasted))) if pasted else _NOTHING)
 
 
 def _smooth(text: str) -> str:
@@ -234,7 +288,7 @@ def feature_row(view: PromptView) -> FeatureRow:
     indices, counts = hashed(view)
     row = FeatureRow(structure_vector(view), indices, counted_values(indices, counts), counts)
     for array in (row.structure, indices, row.values, counts):
-        array.flags.writeable = False  # shared by all who ask
+        array.setflags(write=False)  # shared by all who ask
     return row
 
 

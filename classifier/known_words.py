@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Codes = NDArray[np.uint64]
+Scatter = Callable[[Codes], tuple[Codes, Codes]]
 
 CHARS = 1_024
 """Code points that have a place of their own: Latin, Greek and Cyrillic begin below."""
@@ -20,19 +21,17 @@ MOST_WORDS = 16_384
 MOST_LENGTH = 262_144
 """Words, and characters of all words together, that are kept: a megabyte. Then it begins anew."""
 
-_ONE = np.uint64(1)
-
 
 class Known:
     """Codes by place: characters first, words behind them. It is only added to, so that threads may read meanwhile.
 
     Attributes:
-        once: Codes scattered once (plus one before).
-        twice: Those scattered again (plus one before).
+        once: First of what `scatter` gives, by place.
+        twice: Its second.
         places: Place by word.
     """
 
-    def __init__(self, scatter: Callable[[Codes], Codes]) -> None:
+    def __init__(self, scatter: Scatter) -> None:
         self._scatter = scatter
         self._length = 0
         self.once: Codes = np.zeros(CHARS + MOST_WORDS, np.uint64)
@@ -54,20 +53,19 @@ class Known:
             self.places[word] = place
 
     def _put(self, first: int, codes: Codes) -> None:
-        once = self._scatter(codes + _ONE)
-        self.once[first : first + once.size] = once
-        self.twice[first : first + once.size] = self._scatter(once + _ONE)
+        end = first + codes.size
+        self.once[first:end], self.twice[first:end] = self._scatter(codes)
 
 
 class KnownWords:
     """The words of the last requests. Safe for threads.
 
     Args:
-        scatter: Mixes an array of codes in place.
+        scatter: What is kept of codes, twofold.
         code: Codes of words, one each.
     """
 
-    def __init__(self, scatter: Callable[[Codes], Codes], code: Callable[[Sequence[str]], Codes]) -> None:
+    def __init__(self, scatter: Scatter, code: Callable[[Sequence[str]], Codes]) -> None:
         self._scatter = scatter
         self._code = code
         self._adding = Lock()

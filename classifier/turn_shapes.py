@@ -13,6 +13,7 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.byte_tables import WORDS_ALONE
 from classifier.prompt import PromptView
 
 GATE_NAMES = (
@@ -95,7 +96,7 @@ def gate_features(view: PromptView) -> NDArray[np.float64]:
     earlier = " ".join(view.previous)[:ANSWER]
     grams = _grams(words)
     size = max(1, len(grams))
-    overlap, answered = len(grams & _grams(_words(before))) / size, len(grams & _grams(answered_words)) / size
+    overlap, answered = _shared(grams, _words(before)) / size, _shared(grams, answered_words) / size
     known = {*_words(earlier), *answered_words}
     return np.array(
         [
@@ -117,12 +118,19 @@ def gate_features(view: PromptView) -> NDArray[np.float64]:
 
 
 def _words(text: str) -> list[str]:
+    if text.isascii():
+        return text.encode().translate(WORDS_ALONE).decode().split()
     return _WORD.findall(text.lower())
 
 
 def _grams(words: list[str]) -> set[str]:
     lowered = " ".join(words)
     return {lowered[i : i + 4] for i in range(len(lowered) - 3)}
+
+
+def _shared(grams: set[str], words: list[str]) -> int:
+    """How many grams are among those of these words too; to find a few costs less than the set of all of an answer."""
+    return sum(map(" ".join(words).__contains__, grams))
 
 
 def _beside(view: PromptView, ask: str, words: list[str], known: set[str], history: str) -> tuple[float, ...]:

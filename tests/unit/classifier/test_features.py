@@ -6,7 +6,10 @@ import random
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from classifier import features, structure, turn_shapes
 from classifier.features import ASK_CHARS, BLOCK_SIZES, BLOCK_STARTS, HASHED_SIZE, feature_row
 from classifier.prompt import view_of
 from classifier.structure import STRUCTURE_NAMES
@@ -84,3 +87,40 @@ def test_structure_is_seen(text: str, feature: str) -> None:
 
     assert feature_row(view_of(text)).structure[place] > 0
     assert feature_row(view_of("hello there")).structure[place] == 0
+
+
+ASCII = st.text(st.characters(max_codepoint=127), max_size=300)
+
+
+@given(ASCII)
+@example("  9 \x1c00000 1,000,.5 a_b!?! x.\n1.5.. 123456\t\tA?b ?")
+def test_ascii_is_read_by_tables_as_any_text_is_by_expressions(text: str) -> None:
+    """Words, characters and counts of a text are the same, whichever way reads it."""
+    lowered = text.lower()
+
+    assert features._words(text) == features._WORD.findall(features._DIGITS.sub(features._by_length, lowered))
+    assert features._characters(text) == features._smooth(features._DIGITS.sub("0", lowered))
+    assert turn_shapes._words(text) == turn_shapes._WORD.findall(lowered)
+    words = structure._WORD.findall(text)
+    assert structure._words(text) == (len(words), sum(map(len, words)), len({word.lower() for word in words}))
+    assert structure._sentences(text) == len(structure._SENTENCE.findall(text))
+    assert structure._numbers(text) == len(structure._NUMBER.findall(text))
+    assert structure._has_camel(text) == (structure._CAMEL.search(text) is not None)
+    capitals, marks = structure._count(text, structure._marks(text))
+    assert (capitals, marks) == (
+        sum(map(str.isupper, text)),
+        len(text) - sum(map(str.isalnum, text)) - sum(map(str.isspace, text)),
+    )
+
+
+MARKED = st.text(st.sampled_from("ab Z9\n.,:;!?_()[]{}<>/*+-=^$#|@`'\"~\\é？"), max_size=60)
+
+
+@given(MARKED)
+def test_what_a_form_needs_is_there_where_the_form_is(text: str) -> None:
+    """No gate closes before an expression that matches."""
+    marks = structure._marks(text)
+
+    assert structure._identifiers(text, marks) == len(structure._IDENTIFIER.findall(text))
+    assert structure._formulas(text, marks) == len(structure._FORMULA.findall(text))
+    assert structure._has_trace(text, marks) == (structure._TRACE.search(text) is not None)
