@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.features import BLOCK_STARTS, FeatureRow, block_starts
+from classifier.features import BLOCKS, FeatureRow, block_starts
 
 Floats = NDArray[np.float64]
 
@@ -61,17 +61,18 @@ class LinearScorer:
     def scored(self, row: FeatureRow) -> Scored:
         """What one request brings, kept by its parts."""
         weights = self.hashed_weights.take(row.indices, axis=0).astype(np.float64)
+        blocks = np.zeros((len(BLOCKS), weights.shape[1]))
         # Indices come block by block, so each block is a slice.
-        blocks = [
-            row.values[begin:end] @ weights[begin:end]
-            for begin, end in pairwise((*block_starts(row.indices), row.indices.size))
-        ]
-        return Scored(self.scaled(row), np.array(blocks))
+        for block, (begin, end) in enumerate(pairwise((*block_starts(row.indices), row.indices.size))):
+            if end > begin:
+                blocks[block] = row.values[begin:end].dot(weights[begin:end])
+        return Scored(self.scaled(row), blocks)
 
     def logits_of(self, scored: Scored) -> Floats:
         """Uncalibrated log-odds of the three tiers, (3,)."""
-        logits: Floats = scored.scaled @ self.structure_weights + scored.blocks.sum(axis=0) + self.bias
-        return logits
+        shaped = scored.scaled.dot(self.structure_weights).tolist()
+        tiers = zip(shaped, *scored.blocks.tolist(), self.bias.tolist(), strict=True)
+        return np.array([shape + (words + chars + pasted) + bias for shape, words, chars, pasted, bias in tiers])
 
     def logits(self, row: FeatureRow) -> Floats:
         """`logits_of` a row."""
@@ -104,13 +105,12 @@ class Calibration:
     def probabilities(self, logits: Floats) -> Floats:
         """(..., 3) logits to (..., 3) probabilities that sum to 1."""
         if logits.ndim == 1:  # one request: arrays of three cost more to handle than to compute
-            one = [
-                z * a + b for z, a, b in zip(logits.tolist(), self.slope.tolist(), self.offset.tolist(), strict=True)
-            ]
-            most = max(one)
-            raised = [math.exp(z - most) for z in one]
-            total = sum(raised)
-            return np.array([e / total for e in raised])
+            (z1, z2, z3), (a1, a2, a3), (b1, b2, b3) = logits.tolist(), self.slope.tolist(), self.offset.tolist()
+            first, second, third = z1 * a1 + b1, z2 * a2 + b2, z3 * a3 + b3
+            most = max(first, second, third)
+            e1, e2, e3 = math.exp(first - most), math.exp(second - most), math.exp(third - most)
+            total = e1 + e2 + e3
+            return np.array((e1 / total, e2 / total, e3 / total))
         return softmax(logits * self.slope + self.offset)
 
 
