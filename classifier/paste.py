@@ -159,7 +159,8 @@ def _cut_fences(text: str) -> tuple[int, list[str], str]:
 
 def _cut_diff(text: str) -> tuple[str, str, str]:
     """Take a unified diff out of a text: from its first header to the last line that belongs to it."""
-    start = _DIFF_START.search(text)
+    begins = "diff --git " in text or "--- " in text or "@@ -" in text  # a hundredth of the expression's price
+    start = _DIFF_START.search(text) if begins else None
     if not start:
         return text, "", ""
     before = text[: start.start()]

@@ -52,9 +52,20 @@ _HINTS = (
     "xoxo-", "xoxs-", "xoxr-", "hooks.slack", "sq0csp-", "sk_live_", "rk_live_", "aiza", "hf_", "gsk_", "xai-", "pplx-",
     "dop_v1_", "t3blbkfj",
 )  # fmt: skip
+_MARKS = "_-=.3"
+
+
+def _by_mark(hints: tuple[str, ...]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Hints by a mark that all of them hold, "" for the rest: a text without it needs no look for any of them."""
+    mark_of = {hint: next((mark for mark in _MARKS if mark in hint), "") for hint in hints}
+    return tuple((mark, tuple(h for h in hints if mark_of[h] == mark)) for mark in ("", *_MARKS))
+
+
+_HINTS_BY_MARK = _by_mark(_HINTS)
 _DISCORD = re.compile(r"[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27}")
-# Runs of digits that are no part of a word, a hash or a decimal fraction; groups by blanks or hyphens.
-_DIGITS = re.compile(r"(?<![A-Za-z0-9_])(?<!\d[.])\d(?:[ \xa0-]?\d){12,}(?![A-Za-z0-9_]|\.\d)", re.ASCII)
+# Runs of digits that are no part of a word, a hash or a decimal fraction; groups by blanks or hyphens. What stands
+# before is looked at behind the first digit, which a search finds at once.
+_DIGITS = re.compile(r"\d(?<![A-Za-z0-9_]\d)(?<!\d[.]\d)(?:[ \xa0-]?\d){12,}(?![A-Za-z0-9_]|\.\d)", re.ASCII)
 _GROUP = re.compile(r"\d+", re.ASCII)
 # The issuers' ranges and lengths (ISO/IEC 7812; the networks' own lists): Visa, Mastercard, American Express, Diners
 # Club, Discover, JCB, UnionPay.
@@ -88,15 +99,27 @@ def _has_card(text: str) -> bool:
 
     Neighbouring groups are tried alone and together, because an expiry date or a check number may follow the card.
     """
+    data = text.encode("utf-8", "surrogatepass")
+    if len(data) - len(data.translate(None, b"0123456789")) < _SHORTEST_CARD:
+        return False
     from stdnum import luhn
 
     return any(luhn.is_valid(digits) and len(set(digits)) > 1 for digits in _candidates(text))
 
 
 def _has_key(text: str) -> bool:
-    lowered = text.lower()
-    hinted = any(hint in lowered for hint in _HINTS)
-    return (hinted and any(p.search(text) for p in _key_patterns())) or _DISCORD.search(text) is not None
+    if _is_hinted(text.lower()) and any(p.search(text) for p in _key_patterns()):
+        return True
+    return text.count(".") > 1 and _DISCORD.search(text) is not None
+
+
+def _is_hinted(lowered: str) -> bool:
+    for mark, hints in _HINTS_BY_MARK:
+        if mark in lowered:
+            for hint in hints:
+                if hint in lowered:
+                    return True
+    return False
 
 
 def _candidates(text: str) -> Iterator[str]:

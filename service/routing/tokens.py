@@ -82,13 +82,11 @@ def texts_of(body: Mapping[str, Any]) -> Iterator[str]:
 
 def overhead_of(body: Mapping[str, Any]) -> int:
     """Tokens of framing and images."""
-    images = sum(
-        1
-        for message in body["messages"]
-        if isinstance(message.get("content"), list)
-        for part in message["content"]
-        if isinstance(part, Mapping) and part.get("type") == "image_url"
-    )
+    images = 0
+    for message in body["messages"]:
+        content = message.get("content")
+        if isinstance(content, list):
+            images += sum(1 for part in content if isinstance(part, Mapping) and part.get("type") == "image_url")
     return len(body["messages"]) * MESSAGE_OVERHEAD + REPLY_OVERHEAD + images * IMAGE_TOKENS
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.config.model import Privacy
+from service.routing import privacy
 from service.routing.privacy import PIECE, detect
 
 ON = Privacy()
@@ -71,3 +76,17 @@ def test_long_texts_are_searched_across_their_pieces(filler: str, hit: str, kind
 
     assert found == kind
     assert detect([text + behind], Privacy()) is None
+
+
+def test_a_hint_stands_under_a_mark_that_it_holds() -> None:
+    """None is lost, and none asks for a mark that its text may not have."""
+    assert sorted(hint for _, hints in privacy._HINTS_BY_MARK for hint in hints) == sorted(privacy._HINTS)
+    assert all(mark in hint for mark, hints in privacy._HINTS_BY_MARK for hint in hints)
+
+
+@given(st.text(st.sampled_from("4137 -.\xa0a_é٣"), max_size=40))
+def test_a_card_begins_where_a_number_does(text: str) -> None:
+    """What may not stand before a number is looked at behind its first digit: the same runs are found."""
+    plain = re.compile(r"(?<![A-Za-z0-9_])(?<!\d[.])\d(?:[ \xa0-]?\d){12,}(?![A-Za-z0-9_]|\.\d)", re.ASCII)
+
+    assert privacy._DIGITS.findall(text) == plain.findall(text)
