@@ -15,6 +15,7 @@ from classifier.scorer import Floats, Scored
 from classifier.structure import DESCRIPTIONS, STRUCTURE_NAMES
 from classifier.tiers import TIERS, Tier
 
+Names = tuple[str | tuple[str, str], ...]
 Three = tuple[float, float, float]
 """A number for each tier, as plain floats: arrays of three cost more to handle than to compute."""
 
@@ -42,6 +43,8 @@ _LEAST = 1e-9
 """What is less likely counts as this likely, and what spoke with fewer log-odds did not speak."""
 _OTHER_READING = ("it may continue the ask before it", "it may be a new ask")
 """What the less likely reading of an ask in a conversation is: where the likelier is a new ask, where a follow-up."""
+_OF_FIRST: tuple[Names, ...] = tuple((*_SHAPES, *_BLOCK_WORDS, other, _START) for other in _OTHER_READING)
+"""Names of all that speaks in the first stage, in the order of its scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +86,11 @@ class Explanation:
     """All that spoke for a decision.
 
     Attributes:
-        names: Of the k that spoke, in words; ``{tier}`` stands for the tier that it speaks for.
+        names: Of the k that spoke, in words; ``{tier}`` stands for the tier that it speaks for. Of a structure feature
+            what it says below its mean, and above.
         scores: (k, 3) log-odds that each adds to the tiers.
         effects: (k, 3) what the log-probabilities would lose without it: the join of both stages weighs the first anew.
+        scaled: (s,) structure features, with which the k begin, as the first stage sees them.
         logs: Log-probabilities of the decision.
         costs: The cost matrix in force.
         stages: How many of the last of the k are the word of a whole stage after the first: these are always shown.
@@ -93,9 +98,10 @@ class Explanation:
         signal: Whether there was something to judge.
     """
 
-    names: tuple[str, ...] = ()
+    names: Names = ()
     scores: Floats = field(default_factory=partial(np.zeros, (0, 3)))
     effects: Floats = field(default_factory=partial(np.zeros, (0, 3)))
+    scaled: Floats = field(default_factory=partial(np.zeros, 0))
     logs: Three = (0.0, 0.0, 0.0)
     costs: Sequence[Sequence[float]] = ((0.0,) * 3,) * 3
     stages: int = 0
@@ -133,10 +139,8 @@ class Explanation:
             runner_up: The tier it is compared with.
         """
         # Named after the tier that it speaks for, so that the words are true for both signs.
-        return tuple(
-            Feature(self.names[i].replace("{tier}", tier if amount > 0 else runner_up), amount)
-            for i, amount in self._spoken(tier, runner_up).items()
-        )
+        spoken = self._spoken(tier, runner_up)
+        return tuple([Feature(self._named(i, tier if spoken[i] > 0 else runner_up), spoken[i]) for i in spoken])
 
     def needed(self, tier: Tier, runner_up: Tier) -> str:
         """What would have changed the decision for `tier`, in words; "" where nothing spoke."""
@@ -158,19 +162,28 @@ class Explanation:
         effects = dict(zip(singles, self.effects.take(singles, axis=0).tolist(), strict=True))
         chosen = TIERS.index(tier)
         for left_out in [*([i] for i in singles), *together]:
-            turned = self._without([effects[i] for i in left_out])
+            turned = self._without(map(effects.__getitem__, left_out))
             if turned != chosen:
-                *most, last = (_mentioned(self.names[i], tier if spoken[i] > 0 else runner_up) for i in left_out)
+                *most, last = (self._mentioned(i, tier if spoken[i] > 0 else runner_up) for i in left_out)
                 return f"without {', '.join(most)}{' and ' if most else ''}{last} it would be {TIERS[turned]}"
         return NOTHING_SINGLE
 
-    def _without(self, effects: Sequence[Sequence[float]]) -> int:
+    def _without(self, effects: Iterable[Sequence[float]]) -> int:
         """The tier of least expected cost, by position, without the effects of what spoke."""
         z1, z2, z3 = self.logs
         for e1, e2, e3 in effects:
             z1, z2, z3 = z1 - e1, z2 - e2, z3 - e3
         most = max(z1, z2, z3)
         return cheapest(math.exp(z1 - most), math.exp(z2 - most), math.exp(z3 - most), self.costs)
+
+    def _named(self, position: int, tier: Tier) -> str:
+        """What spoke, for a tier. Told when somebody asks: few of the k are ever named."""
+        name = self.names[position]
+        return (name if isinstance(name, str) else name[int(self.scaled[position] > 0)]).replace("{tier}", tier)
+
+    def _mentioned(self, position: int, tier: Tier) -> str:
+        """A feature within a sentence; for which tier the second stage spoke, the sentence says itself."""
+        return WHOLE if self.names[position] == _SECOND_WORDS else f'"{self._named(position, tier)}"'
 
     def _spoken(self, tier: Tier, runner_up: Tier) -> dict[int, float]:
         """Position and contribution of what is shown, strongest first."""
@@ -199,15 +212,16 @@ def explained(artifact: Artifact, decided: Decided) -> Explanation:
         decided: What the decision was made from.
     """
     scorer, scored, stack, calibration = artifact.first, decided.scored, artifact.stack, artifact.calibration
-    shapes = [words[there] for words, there in zip(_SHAPES, (scored.scaled > 0).tolist(), strict=True)]
-    names = (*shapes, *_BLOCK_WORDS, _OTHER_READING[decided.carried], _START)
+    names = _OF_FIRST[decided.carried]
     scores = np.empty((len(names), 3))
     np.multiply(scorer.contributions(scored), calibration.slope, out=scores[:-2])
     scores[-1] = calibration.slope * scorer.bias + calibration.offset
     scores[-2] = 0.0  # so far: what both readings said, less what the likelier alone says, which is the sum of the rest
     logs = _logs(decided.first.tolist())
     scores[-2] = _less(logs, _logs_of(scores.sum(axis=0).tolist()))
-    of_first = Explanation(names, scores, scores, logs, decided.costs, carried=decided.carried, signal=decided.signal)
+    of_first = Explanation(
+        names, scores, scores, scored.scaled, logs, decided.costs, carried=decided.carried, signal=decided.signal
+    )
     if decided.joined is None or stack is None:
         return of_first
     effects = stack.first * scores
@@ -237,8 +251,3 @@ def _less(logs: Three, others: Three) -> Three:
     """The differences of two."""
     (a1, a2, a3), (b1, b2, b3) = logs, others
     return a1 - b1, a2 - b2, a3 - b3
-
-
-def _mentioned(name: str, tier: Tier) -> str:
-    """A feature within a sentence; for which tier the second stage spoke, the sentence says itself."""
-    return WHOLE if name == _SECOND_WORDS else f'"{name.replace("{tier}", tier)}"'
