@@ -51,8 +51,8 @@ _MULTIPLIER = np.array(0x9E3779B97F4A7C15, np.uint64)
 _MIX = np.array(0xBF58476D1CE4E5B9, np.uint64)
 _SHIFT = np.array(29, np.uint64)
 _ONE = np.array(1, np.uint64)
+_TWO = np.array(2, np.uint64)
 _BOTH = _MIX * _MULTIPLIER
-_LENGTHS = _MULTIPLIER * np.array(CHAR_ORDERS, np.uint64)[:, None]
 _TOP = np.array(64 - WORD_BITS, np.uint64)
 _PASTE_TOP = np.array(64 - PASTE_BITS, np.uint64)
 _CHAR_START, _PASTE_START = (np.array(start, np.uint32) for start in BLOCK_STARTS[1:])
@@ -97,9 +97,10 @@ def _mixed(codes: Codes) -> Codes:
 
 
 def _scatter(codes: Codes) -> tuple[Codes, Codes]:
-    """Codes mixed once, times `_MULTIPLIER`, and mixed again, but for the last factor: as `_run_hashes` adds them."""
+    """Codes mixed once, with the length 2 added, times `_MULTIPLIER`; and mixed again, but for the last factor: as
+    `_run_hashes` adds them."""
     once = _mixed(codes + _ONE)
-    return once * _MULTIPLIER, _half_mixed(once + _ONE)
+    return (once + _TWO) * _MULTIPLIER, _half_mixed(once + _ONE)
 
 
 def _columns(hashes: Codes, words: int, pasted: Codes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -178,13 +179,14 @@ def _run_hashes(words: list[str], text: str) -> tuple[Codes, int]:
         (hashes, how many of them are those of words).
     """
     number = len(words)
-    last, runs = _scattered(words, text)
-    lasts = _LENGTHS + last
-    pairs = _longer(runs, lasts[0, 1:])  # the pair of the last word and the first character is left out below
+    lasts, runs = _scattered(words, text)
+    pairs = _longer(runs, lasts[1:])  # the pair of the last word and the first character is left out below
     found = [runs[:number], pairs[: max(number - 1, 0)], pairs[number:]]
-    runs = found[-1]
-    for length in range(3, min(CHAR_ORDERS[-1], len(text)) + 1):
-        runs = _longer(runs, lasts[length - 2, number + length - 1 :])
+    lasts, runs = lasts[number + 1 :], found[-1]
+    for _ in range(3, min(CHAR_ORDERS[-1], len(text)) + 1):
+        lasts = lasts[1:]
+        lasts += _MULTIPLIER  # the length, one more
+        runs = _longer(runs, lasts)
         found.append(runs)
     hashes = np.concatenate(found)
     hashes *= _MIX

@@ -90,7 +90,7 @@ _JSON = re.compile(r"[{\[]\s*\"[\w-]+\"\s*[:,]|^[^\S\n]*[\w-]+:\s+\S.*\n\s*[\w-]
 _MARKUP = re.compile(r"</?[a-zA-Z][\w-]*(?:\s[^<>]*)?>")
 _HEADING = re.compile(r"\n#{1,4}\s+\S")
 _URL = re.compile(r"https?://\S+")
-_BRACKETS = "{}()[];=<>"
+_BRACKETS = frozenset("{}()[];=<>")
 _SCRIPTS: tuple[re.Pattern[str], ...] = (
     re.compile(r"[a-zA-Z\u00c0-\u024f]+"),
     re.compile(r"[\u0400-\u04ff]+"),
@@ -244,7 +244,7 @@ def _material_part(view: PromptView, ask: str, marks: str) -> list[float]:
         _log(len(_MARKUP.findall(text)) if "<" in marks else 0),
         _log(len(_HEADING.findall(lines)) if "#" in marks else 0),
         _log(len(_URL.findall(text)) if "://" in marks else 0),
-        sum(map(marks.count, _BRACKETS)) / len(text),
+        0.0 if _BRACKETS.isdisjoint(marks) else sum(map(marks.count, _BRACKETS)) / len(text),
     ]
 
 
