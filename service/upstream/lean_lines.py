@@ -18,6 +18,8 @@ RUN_BYTES = 16 * 1024
 AFTER_END_S = 0.05
 """How long the end of the body may follow the protocol's end, so that the connection can be used again."""
 
+_LINE_END = 0x0A
+
 LONGEST_LINE = 4 * 1024 * 1024
 """Bytes. A line without an end must not fill the memory."""
 
@@ -79,8 +81,10 @@ class LineReader(ABC):
         """Reads whole lines, up to ``end``; raises as `_line`."""
         at = 0
         while at < end:
-            after = self._run(data, at, end, chunks)
-            if after == at:
+            if data[at] == _LINE_END:  # between two events: no run begins here
+                after = at + 1
+                self._line(b"", chunks)
+            elif (after := self._run(data, at, end, chunks)) == at:
                 after = data.index(b"\n", at) + 1
                 self._line(data[at : after - 1], chunks)
             at = after

@@ -18,12 +18,10 @@ from service.upstream.text_chunk import TextForm, run_of
 from service.upstream.think_tags import ThinkTags
 
 # A text chunk as Go writes it; only the time and the text change within an answer.
-_TEXT = (
-    rb'\{"model":"[^"\\]*","created_at":"[0-9TZ:.+-]{1,100}","message":\{"role":"assistant","content":'
-    rb'("[^"\\]*(?:\\.[^"\\]*)*")\},"done":false\}\n'
-)
-_ONE = re.compile(_TEXT)
-_SEVERAL = re.compile(rb"(?:%s)+" % _TEXT)
+_BEFORE_TIME = re.compile(rb'\{"model":"[^"\\]*","created_at":"')
+_IN_TIMES = b"0123456789TZ:.+-"
+_BEFORE_TEXT = b'","message":{"role":"assistant","content":'
+_AFTER_TEXT = b'},"done":false}\n'
 _FORM = TextForm({"index": 0, "delta": {"content": ""}, "finish_reason": None}, None)
 
 
@@ -41,12 +39,12 @@ class OllamaReader(LineReader):
         """See `LineReader._run`."""
         if not self._spoken or self.done:
             return at
-        found = _SEVERAL.match(data, at, min(end, at + RUN_BYTES))
-        chunk = run_of(_ONE.findall(data, at, found.end()), _FORM) if found is not None else None
-        if found is None or chunk is None:
+        texts, size = _texts(data[at : min(end, at + RUN_BYTES)])
+        chunk = run_of(texts, _FORM) if texts else None
+        if chunk is None:
             return at
         chunks.append(chunk)
-        return found.end()
+        return at + size
 
     def _line(self, line: bytes, chunks: list[Chunk]) -> None:
         if self.done or not line or line == b"\r":
@@ -119,3 +117,20 @@ class OllamaReader(LineReader):
         if reason == "length":
             return "length"
         return "tool_calls" if self._calls else "stop"
+
+
+def _texts(data: bytes) -> tuple[list[bytes], int]:
+    """The texts, as JSON, of the text chunks that ``data`` begins with, and how many bytes these are."""
+    found = _BEFORE_TIME.match(data)
+    if found is None:
+        return [], 0
+    before = found.group()
+    texts, size = [], 0
+    for line in data.split(_AFTER_TEXT)[:-1]:
+        head, _, text = line.partition(_BEFORE_TEXT)
+        time = head.removeprefix(before)
+        if not text or time == head or time.strip(_IN_TIMES):
+            break
+        texts.append(text)
+        size += len(line) + len(_AFTER_TEXT)
+    return texts, size

@@ -26,6 +26,7 @@ LESSONS = 3
 """How often an answer's text chunks are looked at for what they share. A host that changes more than the text from
 chunk to chunk (OpenAI's ``obfuscation``) is read the long way."""
 
+_DONE = b" [DONE]"
 _TEXTS = ("content", "reasoning_content", "reasoning", "refusal", "role")
 _USAGE_TOO = {"include_usage": True}
 
@@ -104,14 +105,7 @@ class OpenAIReader(LineReader):
             return at
         if self._pending or self._is_error or self.done:
             return at
-        parts: list[bytes] = []
-        for part in data[at + len(around.before) : min(end, at + RUN_BYTES)].split(around.between):
-            cut = part.find(around.end)
-            parts.append(part if cut < 0 else part[:cut])
-            if cut >= 0:
-                break
-        else:
-            del parts[-1]  # not whole yet, or another kind of event
+        parts = around.texts(data[at : min(end, at + RUN_BYTES)])
         if not parts:
             return at
         chunk = run_of(parts, form)
@@ -119,10 +113,13 @@ class OpenAIReader(LineReader):
             self._around = None  # there is more to them than text after all
             return at
         chunks.append(chunk)
-        return at + sum(map(len, parts)) + len(parts) * len(around.between)
+        return at + around.size(parts)
 
     def _line(self, line: bytes, chunks: list[Chunk]) -> None:
         """See `LineReader._line`; learns what text chunks share."""
+        if not line or line == b"\r":
+            self._blank()
+            return
         before = len(chunks)
         self._event_line(line, chunks)
         if self._tries and len(chunks) == before + 1:
@@ -138,15 +135,17 @@ class OpenAIReader(LineReader):
         if around is not None:
             self._around, self._form = around, form
 
+    def _blank(self) -> None:
+        """The end of an event."""
+        if self._pending:
+            raise garbage("broken JSON in an event", self._pending)
+        self._is_error = False
+
     def _event_line(self, line: bytes, chunks: list[Chunk]) -> None:
         if self._answered:
             self._answer(line, chunks)
         elif line.startswith(b"data:"):
             self._data(line[5:], chunks)
-        elif not line or line == b"\r":
-            if self._pending:
-                raise garbage("broken JSON in an event", self._pending)
-            self._is_error = False
         elif line.startswith(b"event:"):
             self._is_error = b"error" in line
         elif line.startswith(b"error:"):  # llama.cpp before 2025-07 wrote the field's name so
@@ -160,6 +159,9 @@ class OpenAIReader(LineReader):
             return
         if self._pending:
             data = self._pending + b"\n" + data
+        elif data == _DONE:  # as nearly all write it; looked at first, because what is no JSON costs an exception
+            self.done = True
+            return
         try:
             event = orjson.loads(data)
         except orjson.JSONDecodeError:
@@ -171,7 +173,7 @@ class OpenAIReader(LineReader):
     def _not_json(self, data: bytes, chunks: list[Chunk]) -> None:
         """The end, an empty event, or a part of an event that goes on in the next data line."""
         text = data.strip()
-        if text == b"[DONE]":
+        if text == _DONE.strip():
             self.done = True
             return
         if not text:

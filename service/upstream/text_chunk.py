@@ -7,6 +7,9 @@ on a chunk is its text, read between two known runs of bytes and written between
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from itertools import takewhile
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -16,6 +19,11 @@ from service.upstream.interface import Chunk
 _KEY = b'"content":'
 _STRING = re.compile(rb'\s*("(?:[^"\\]|\\.)*")')
 _MARK = "\x00text\x00"
+_MARK_JSON = orjson.dumps(_MARK)
+_MARK_BYTES = 4
+_IN_DELTA = {"content", "role"}
+_IN_CHOICE = {"index", "delta"}
+_ONLY_TEXT = {str}
 
 
 class TextForm:
@@ -34,7 +42,7 @@ class TextForm:
         self.choice = choice
         self.fingerprint = fingerprint
         shown = orjson.dumps({**choice, "delta": {**choice["delta"], "content": _MARK}})
-        self.head, _, self.tail = shown.partition(orjson.dumps(_MARK))
+        self.head, _, self.tail = shown.partition(_MARK_JSON)
 
     @classmethod
     def of(cls, chunk: Chunk) -> TextForm | None:
@@ -42,14 +50,16 @@ class TextForm:
         if len(chunk.choices) != 1 or chunk.usage is not None or chunk.served_model or chunk.continued_by:
             return None
         choice = chunk.choices[0]
-        if choice["index"] != 0:
-            return None
         delta = choice["delta"]
-        known = all(name == "role" or value is None for name, value in delta.items() if name != "content")
-        others = all(value is None for name, value in choice.items() if name not in ("index", "delta"))
-        if not (delta.get("content") and known and others):
+        if choice["index"] != 0 or not delta.get("content"):
+            return None
+        if not (_given(delta) <= _IN_DELTA and _given(choice) <= _IN_CHOICE):
             return None
         return cls(choice, chunk.system_fingerprint)
+
+
+def _given(fields: dict[str, Any]) -> set[str]:
+    return {name for name, value in fields.items() if value is not None}
 
 
 class TextChunk(Chunk):
@@ -97,18 +107,19 @@ class Around:
 
     Attributes:
         before: From the beginning of the line.
-        after: Up to its end.
-        end: After the text to the end of the event, an empty line.
-        between: Between the texts of two events.
     """
 
-    __slots__ = ("after", "before", "between", "end")
+    __slots__ = ("_between", "_head", "_mark", "_tail", "_text", "before")
 
     def __init__(self, before: bytes, after: bytes) -> None:
         self.before = before
-        self.after = after
-        self.end = after + b"\n\n"
-        self.between = self.end + before
+        end = after + b"\n\n"
+        self._between = end + before
+        # Events are told apart by their last bytes alone: CPython prepares a search for so long a needle as stands
+        # between two texts anew for each of them, at more than it takes to read the event.
+        self._mark, self._tail = end[-_MARK_BYTES:], end[:-_MARK_BYTES]
+        self._head = slice(len(before))
+        self._text: Callable[[bytes], bytes] = itemgetter(slice(len(before), -len(self._tail)))
 
     @classmethod
     def of(cls, line: bytes, text: str) -> Around | None:
@@ -116,13 +127,36 @@ class Around:
 
         A quotation mark inside a string has a backslash before it, so `_KEY` is found as a key only.
         """
-        if line.count(_KEY) != 1:
+        before, key, rest = line.partition(_KEY)
+        if not key or _KEY in rest:
             return None
-        found = _STRING.match(line, line.index(_KEY) + len(_KEY))
-        if found is None or orjson.loads(found.group(1)) != text:
+        found = _STRING.match(rest)
+        if found is None or orjson.loads(found[1]) != text:
             return None
         start, end = found.span(1)
-        return cls(line[:start], line[end:])
+        return cls(before + key + rest[:start], rest[end:])
+
+    def texts(self, data: bytes) -> list[bytes]:
+        """The texts, as JSON, of the whole events that ``data`` begins with, up to the first of another kind.
+
+        Args:
+            data: Begins with `before`.
+        """
+        events = data.split(self._mark)[:-1]
+        while events and not self._surrounds(events[-1]):  # the end of the answer
+            del events[-1]
+        texts = [*map(self._text, events)]
+        if data.startswith(self._between.join(texts), len(self.before)):  # as a rule nothing else is in between
+            return texts
+        return [*map(self._text, takewhile(self._surrounds, events))]
+
+    def size(self, texts: list[bytes]) -> int:
+        """Bytes of the events with ``texts``."""
+        return sum(map(len, texts)) + len(texts) * len(self._between)
+
+    def _surrounds(self, event: bytes) -> bool:
+        """Whether an event, without its last bytes, is one of text."""
+        return event[self._head] == self.before and event.endswith(self._tail)
 
 
 def run_of(parts: list[bytes], form: TextForm) -> TextChunk | None:
@@ -134,6 +168,6 @@ def run_of(parts: list[bytes], form: TextForm) -> TextChunk | None:
         texts = orjson.loads(b"[%s]" % b",".join(parts))
     except orjson.JSONDecodeError:
         return None
-    if len(texts) != len(parts) or not all(type(text) is str and text for text in texts):
+    if len(texts) != len(parts) or set(map(type, texts)) != _ONLY_TEXT or not all(texts):
         return None
     return TextChunk("".join(texts), form, parts)

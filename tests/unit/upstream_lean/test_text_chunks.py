@@ -164,3 +164,18 @@ def test_events_of_the_writer_are_those_of_one_by_one() -> None:
     written = EventWriter(envelope).events(chunks)
 
     assert written == b"".join(event(chunk, envelope) for chunk in apart(chunks))
+
+
+def test_a_run_of_lines_ends_where_something_else_comes() -> None:
+    """Ollama's, too: another model's name, a time that is none, a field more, a line that is not whole yet."""
+    lines = [ollama_line(text, number, done=False) + b"\n" for number, text in enumerate("abcdefgh")]
+    lines[3] = lines[3].replace(b'"model":"m"', b'"model":"n"')
+    lines[5] = lines[5].replace(b'Z","message"', b'","x":"Z","message"')
+    lines[6] = lines[6].replace(b'"content"', b'"thinking":"t","content"')
+    body = b"".join(lines) + ollama_line("", 1, done=True, done_reason="stop") + b"\n"
+
+    for cut in range(0, len(body), 7):
+        reader = OllamaReader()
+        chunks = reader.feed(body[:cut]) + reader.feed(body[cut:])
+
+        assert apart(chunks) == long_way(OllamaReader(), body)
