@@ -309,7 +309,7 @@ class Chain:
         if self._fleet.is_local(deployment):
             limit = min(left, self._limits.cold_attempt_s if cold else self._limits.loaded_attempt_s)
         try:
-            async with asyncio.timeout(limit):
+            with serving.alarm.after(limit):
                 await self._watched(serving)
         except TimeoutError:
             failure = UpstreamFailure(Outcome.FIRST_TOKEN_TIMEOUT, f"no first token within {limit:.1f} s")

@@ -5,11 +5,11 @@ An attempt begins as ``ABORTED`` and gets its outcome where it ends, so that non
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import NoReturn, Protocol, Self
 
 from service.config import Deployment, Limits
+from service.upstream.alarm import Alarm
 from service.upstream.collect import Tally, has_token
 from service.upstream.health import Clock, Health
 from service.upstream.interface import Attempt, Chunk, Outcome, UpstreamFailure
@@ -45,6 +45,7 @@ class Serving:
         deployment: What serves.
         attempt: Its record, complete once the stream has ended.
         tally: Usage, finish reason and served model, collected on the way.
+        alarm: For the limit to the first token, which is the chain's; then for those between tokens.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Serving:
         self.deployment = deployment
         self.attempt = attempt
         self.tally = Tally()
+        self.alarm = Alarm()
         self._batches = batches
         self._limits = limits
         self._health = health
@@ -113,7 +115,7 @@ class Serving:
         left_s = self._cap_s - self._clock()
         pause_s = self._limits.between_tokens_s
         try:
-            async with asyncio.timeout(min(pause_s, max(left_s, 0.0))):
+            with self.alarm.after(min(pause_s, max(left_s, 0.0))):
                 batch = await anext(self._batches)
             for chunk in batch:
                 self._take(chunk)
@@ -210,8 +212,11 @@ class Serving:
         self._health.count(attempt.deployment_id, outcome)
         self._release()
         close = getattr(self._batches, "aclose", None)
-        if close is not None:
-            await close()
+        try:
+            if close is not None:
+                await close()
+        finally:
+            self.alarm.close()
 
     def _cost_usd(self) -> float:
         """By the host's counts, ours where it gives none; nothing came: nothing is charged."""
