@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,28 +10,29 @@ from service.config import Deployment
 from service.upstream.interface import Attempt, Chunk, Usage
 from service.upstream.text_chunk import TextChunk
 
-_ANSWERING = ("content", "tool_calls", "refusal", "function_call", "audio")
-"""Delta fields that are an answer. Thinking (``reasoning_content``) is a token, but not an answer."""
-
 
 def has_token(chunk: Chunk) -> bool:
     """Whether ``chunk`` carries text, thinking, a tool call or a refusal (a role alone is none)."""
     if type(chunk) is TextChunk and chunk.text:
         return True
-    return any(
-        delta.get("reasoning_content") or any(delta.get(name) for name in _ANSWERING) for delta in _deltas(chunk)
-    )
+    for choice in chunk.choices:
+        delta = choice.get("delta")
+        if delta and (_answers(delta) or delta.get("reasoning_content")):
+            return True
+    return False
 
 
 def has_answer(chunk: Chunk) -> bool:
     """Whether ``chunk`` carries what a user would call an answer: thinking alone is none."""
     if type(chunk) is TextChunk and chunk.text:
         return True
-    return any(any(delta.get(name) for name in _ANSWERING) for delta in _deltas(chunk))
+    return any(_answers(choice["delta"]) for choice in chunk.choices if choice.get("delta"))
 
 
-def _deltas(chunk: Chunk) -> Iterable[Mapping[str, Any]]:
-    return (choice["delta"] for choice in chunk.choices if choice.get("delta"))
+def _answers(delta: Mapping[str, Any]) -> bool:
+    """Whether a part of the answer is in ``delta``. Thinking (``reasoning_content``) is a token, but not an answer."""
+    get = delta.get
+    return bool(get("content") or get("tool_calls") or get("refusal") or get("function_call") or get("audio"))
 
 
 @dataclass(slots=True)
@@ -77,7 +78,7 @@ class Tally:
             if thinking:
                 self.thought = True
                 self.characters += len(thinking)
-            if not self.answered and any(delta.get(name) for name in _ANSWERING):
+            if not self.answered and _answers(delta):
                 self.answered = True
 
     @property

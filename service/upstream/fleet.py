@@ -61,7 +61,8 @@ class Fleet:
         self._tier_of = {d.id: tier for tier, d in configuration.deployments()}
         self.by_id: Mapping[str, Deployment] = {d.id: d for _, d in configuration.deployments()}
         self._endpoints = {d.id: _endpoint(configuration, d) for d in self.by_id.values()}
-        self._at_home = {self._endpoints[d.id].name for d in self.by_id.values() if configuration.is_local(d)}
+        self._local = frozenset(d.id for d in self.by_id.values() if configuration.is_local(d))
+        self._at_home = {self._endpoints[deployment_id].name for deployment_id in self._local}
         self._load_s: dict[str, float] = {}
         self._answered_s: dict[str, float] = {}
         self._sizes: dict[str, tuple[float, Mapping[str, int]]] = {}
@@ -175,7 +176,7 @@ class Fleet:
 
     def is_local(self, deployment: Deployment) -> bool:
         """Whether ``deployment`` stands in the house."""
-        return self._configuration.is_local(deployment)
+        return deployment.id in self._local
 
     def usd_per_s(self, deployment: Deployment) -> float:
         """US dollars of electricity for each second that it answers."""

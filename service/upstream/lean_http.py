@@ -26,7 +26,6 @@ MOST_WAITING_BYTES = 256 * 1024
 MOST_INFLATED = 16 * 1024 * 1024
 """Bytes that one piece of a compressed body may become: hosts are asked not to compress, some do all the same."""
 
-_TYPE = b"content-type"
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
@@ -37,12 +36,12 @@ class Response:
         status: HTTP status.
     """
 
-    __slots__ = ("_connection", "_ended", "_error", "_inflate", "_pieces", "_raw", "_waiter", "_waiting", "status")
+    __slots__ = ("_connection", "_ended", "_error", "_headers", "_inflate", "_pieces", "_waiter", "_waiting", "status")
 
     def __init__(self, connection: Connection) -> None:
         self.status = 0
         self._connection = connection
-        self._raw: list[tuple[bytes, bytes]] = []
+        self._headers: dict[bytes, bytes] = {}
         self._pieces: list[bytes] = []
         self._waiting = 0
         self._ended = False
@@ -52,13 +51,13 @@ class Response:
 
     @property
     def headers(self) -> CIMultiDict[str]:
-        """As the host sent them."""
-        return CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in self._raw)
+        """As the host sent them; of those that came twice the first."""
+        return CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers.items())
 
     @property
     def content_type(self) -> str:
         """Of the body, in lower case; "" where the host does not say."""
-        return next((value.decode("latin-1").lower() for name, value in self._raw if name.lower() == _TYPE), "")
+        return self._headers.get(b"content-type", b"").decode("latin-1").lower()
 
     @property
     def content(self) -> Response:
@@ -121,16 +120,12 @@ class Response:
 
     def head(self, status: int) -> bool:
         """The headers are complete. Returns whether the body says itself where it ends."""
-        names = {name.lower(): value for name, value in self._raw}
+        names = self._headers
         if names.get(b"content-encoding", b"identity").lower() in (b"gzip", b"deflate", b"x-gzip"):
             self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB)
         self.status = status
         self._wake()
         return b"content-length" in names or b"transfer-encoding" in names or status in (204, 304)
-
-    def add_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
-        self._raw.append((name, value))
 
     def add(self, data: bytes) -> bool:
         """A piece of the body. Returns whether the host may go on at once."""
@@ -269,7 +264,7 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """httptools found a header."""
         if self._response is not None:
-            self._response.add_header(name, value)
+            self._response._headers.setdefault(name.lower(), value)
 
     def on_headers_complete(self) -> None:
         """httptools found the end of the headers."""
@@ -277,7 +272,7 @@ class Connection(asyncio.Protocol):
         if response is None:
             return
         if status < 200:  # an interim answer; the one that counts follows
-            response._raw.clear()
+            response._headers.clear()
             return
         self._until_close = not response.head(status)
 
