@@ -128,10 +128,13 @@ class OpenAIReader(LineReader):
     def _learn(self, line: bytes, chunk: Chunk) -> None:
         """Looks whether the next text chunks can be told by the bytes around their text, a few times at most."""
         form = TextForm.of(chunk)
-        if form is None:
+        if form is not None:
+            self._tries -= 1
+            around = Around.of(line, form.choice["delta"]["content"])
+        elif self._around is None and (form := TextForm.after(chunk)) is not None:
+            around = Around.instead(line, chunk.choices[0]["delta"])
+        else:
             return
-        self._tries -= 1
-        around = Around.of(line, form.choice["delta"]["content"])
         if around is not None:
             self._around, self._form = around, form
 

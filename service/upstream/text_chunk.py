@@ -17,6 +17,7 @@ import orjson
 from service.upstream.interface import Chunk
 
 _KEY = b'"content":'
+_DELTA = b'"delta":'
 _STRING = re.compile(rb'\s*("(?:[^"\\]|\\.)*")')
 _MARK = "\x00text\x00"
 _MARK_JSON = orjson.dumps(_MARK)
@@ -56,6 +57,19 @@ class TextForm:
         if not (_given(delta) <= _IN_DELTA and _given(choice) <= _IN_CHOICE):
             return None
         return cls(choice, chunk.system_fingerprint)
+
+    @classmethod
+    def after(cls, chunk: Chunk) -> TextForm | None:
+        """The form of text chunks that are as the answer's first one, which has its role, but for the text.
+
+        None where it has something that they would have too.
+        """
+        if len(chunk.choices) != 1 or chunk.usage is not None:
+            return None
+        choice = chunk.choices[0]
+        if choice["index"] != 0 or choice["delta"].get("role") is None or not _given(choice) <= _IN_CHOICE:
+            return None
+        return cls({**choice, "delta": {"content": ""}}, chunk.system_fingerprint)
 
 
 def _given(fields: dict[str, Any]) -> set[str]:
@@ -135,6 +149,23 @@ class Around:
             return None
         start, end = found.span(1)
         return cls(before + key + rest[:start], rest[end:])
+
+    @classmethod
+    def instead(cls, line: bytes, delta: dict[str, Any]) -> Around | None:
+        """What stands around a text where the event is ``line`` with nothing but a text for its ``delta``.
+
+        None where it is not certain what is ``delta`` in it.
+        """
+        before, key, rest = line.partition(_DELTA)
+        shown, end, after = rest.partition(b"}")
+        if not key or _DELTA in rest:
+            return None
+        try:
+            if orjson.loads(shown + end) != delta:
+                return None
+        except orjson.JSONDecodeError:
+            return None
+        return cls(before + key + b"{" + _KEY, end + after)
 
     def texts(self, data: bytes) -> list[bytes]:
         """The texts, as JSON, of the whole events that ``data`` begins with, up to the first of another kind.

@@ -101,6 +101,24 @@ def test_text_chunks_are_recognised() -> None:
     assert found == [[None, None, [b'"c"', b'"d"']], [None, [b'"b"', b'"c"', b'"d"']]]
 
 
+def test_the_event_with_the_role_shows_what_stands_around_the_text() -> None:
+    """It differs from those with text in its delta alone; from one with more in it nothing is concluded."""
+    texts = b"".join(openai_line({"content": text}) for text in "abc")
+    whole = [b'"a"', b'"b"', b'"c"']
+    cases = [
+        ({"role": "assistant", "content": "", "refusal": None}, [None, whole]),
+        ({"role": "assistant", "content": "}"}, [None, None, whole[1:]]),
+        ({"role": "assistant", "content": "", "tool_calls": [{}]}, [None, None, whole[1:]]),
+        ({"role": "assistant", "content": '"delta":'}, [None, whole]),
+    ]
+    for delta, expected in cases:
+        body = openai_line(delta) + texts
+        chunks = OpenAIReader().feed(body)
+
+        assert [c.parts if type(c) is TextChunk else None for c in chunks] == expected
+        assert apart(chunks) == long_way(OpenAIReader(), body)
+
+
 def test_a_run_of_text_ends_where_something_else_comes() -> None:
     """A comment, an event that is not whole yet, another kind of event: each is read for itself, nothing is lost."""
     text = [openai_line({"content": text}) for text in "abcdefg"]
