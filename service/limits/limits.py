@@ -110,6 +110,12 @@ class Admission:
             (SPEND, limits.usd_per_day, SOMETHING_USD),
         )
 
+    @property
+    def needs_estimate(self) -> bool:
+        """Whether `claim` has anything to take: the caller's tokens or dollars are limited."""
+        limits = self.caller.limits
+        return limits.tokens_per_minute is not None or limits.usd_per_day is not None
+
     async def claim(self, estimate: Estimate) -> None:
         """Takes what the request may use; `settle` corrects it.
 
@@ -122,6 +128,8 @@ class Admission:
 
     def settle(self, used: Used) -> None:
         """Ends the admission, once: real use takes the place of the estimate, behind the answer."""
+        if not self._taken and not self._inside:
+            return
         corrections = {
             window: actual - self._taken[window]
             for window, actual in ((TOKENS, used.tokens), (SPEND, used.usd))
