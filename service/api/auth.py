@@ -11,6 +11,7 @@ from pathlib import Path
 
 from starlette.requests import Request
 
+from service.api.header import header_of
 from service.config.callers_file import HASH_PREFIX, check_names, read_callers
 from service.config.model import Caller, CallerLimits
 from service.errors import AdminRequired, AuthenticationFailed, ConfigurationError
@@ -39,6 +40,7 @@ class Authenticator:
     ) -> None:
         self._limits = limits if limits is not None else CallerLimits()
         self._callers = tuple(callers)
+        self._anybody = CallerIdentity(limits=self._limits)
         self._file = Path(file) if file is not None else None
         self._stamp = self._present_stamp()
         self._known = self._read()
@@ -52,9 +54,9 @@ class Authenticator:
             AuthenticationFailed: No key or one that nobody has.
         """
         if not self._callers and self._file is None:
-            return CallerIdentity(limits=self._limits)
+            return self._anybody
         self._refresh()
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        scheme, _, key = (header_of(request, b"authorization") or "").partition(" ")
         if scheme.lower() != "bearer" or not key:
             raise AuthenticationFailed("send the key of a caller as Authorization: Bearer KEY")
         digest = hashlib.sha256(key.strip().encode("utf-8", "surrogateescape")).digest()

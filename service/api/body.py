@@ -8,13 +8,16 @@ from typing import Any
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
+from service.api.header import header_of
 from service.config.model import Server
 from service.errors import BodyTooLarge, BodyTooSlow, InvalidRequest
+from service.in_time import in_time
 
 INLINE_BYTES = 65_536
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 # OpenAI's. Others are carried out by whoever gets them: litellm connects to the address in a tool of type "mcp".
 TOOL_TYPES = frozenset({"function", "custom"})
+CONTAINERS = (dict, list)
 IMAGE_SCHEMES = ("data:", "https://", "http://")
 
 
@@ -30,31 +33,36 @@ async def read_json(request: Request, limits: Server) -> dict[str, Any]:
         ClientDisconnect: The client left before its end.
         InvalidRequest: Compressed, not JSON, not UTF-8, not an object, or nested too deeply.
     """
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    encoding = header_of(request, b"content-encoding")
+    if encoding is not None and encoding.lower() != "identity":
         raise InvalidRequest("content-encoding: send the body uncompressed")
-    declared = request.headers.get("content-length")
+    declared = header_of(request, b"content-length")
     if declared is not None and declared.isdigit() and int(declared) > limits.max_body_bytes:
         raise BodyTooLarge(f"the body has {int(declared)} bytes; at most {limits.max_body_bytes} are read")
     data = bytearray()
     try:
-        async with asyncio.timeout(limits.body_s):
-            more = True
-            while more:  # as request.stream(), without a generator for what is one piece as a rule
-                message = await request.receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
-                data += message.get("body", b"")
-                more = message.get("more_body", False)
-                if len(data) > limits.max_body_bytes:
-                    raise BodyTooLarge(f"the body has more than {limits.max_body_bytes} bytes")
+        await in_time(limits.body_s, _collect(request, data, limits.max_body_bytes))
     except TimeoutError:
         raise BodyTooSlow(f"{len(data)} bytes of the body came in {limits.body_s:g} s, and not its end") from None
     if len(data) > INLINE_BYTES:
-        return await asyncio.to_thread(_parse, bytes(data), limits.max_depth)
-    return _parse(bytes(data), limits.max_depth)
+        return await asyncio.to_thread(_parse, data, limits.max_depth)
+    return _parse(data, limits.max_depth)
 
 
-def _parse(data: bytes, max_depth: int) -> dict[str, Any]:
+async def _collect(request: Request, data: bytearray, most: int) -> None:
+    """Adds the body to ``data``, as request.stream() without a generator for what is one piece as a rule."""
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        data += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(data) > most:
+            raise BodyTooLarge(f"the body has more than {most} bytes")
+
+
+def _parse(data: bytearray, max_depth: int) -> dict[str, Any]:
     try:
         parsed = orjson.loads(data)  # refuses NaN, bad UTF-8 and more than 1,024 levels by itself
     except orjson.JSONDecodeError as error:
@@ -73,7 +81,7 @@ def nests_deeper(value: Any, limit: int) -> bool:
         inner: list[Any] = []
         for container in level:
             items = container.values() if isinstance(container, dict) else container
-            inner.extend(item for item in items if isinstance(item, dict | list))
+            inner += [item for item in items if isinstance(item, CONTAINERS)]
         if not inner:
             return False
         level = inner

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,9 +18,11 @@ from classifier import Tier
 from service.api.auth import Authenticator
 from service.api.body import check_messages, read_json
 from service.api.caching import CachedReplies
-from service.api.drain import ClientGone, Drain, unless
+from service.api.drain import ClientGone, Drain, Watch, unless
 from service.api.exchange import Ending, Exchange
+from service.api.header import headers_with
 from service.api.stream import EventStream
+from service.api.whole import WholeAnswer
 from service.api.wire import Envelope, completion
 from service.config import Configuration, Deployment
 from service.decisions.records import DecisionRecord
@@ -34,13 +35,15 @@ from service.routing.conversation import ConversationKeys, ConversationStore
 from service.routing.decision import RouteDecision
 from service.routing.fields import expressed
 from service.routing.flow import Flow
-from service.routing.request import ChatRequest, chat_request
+from service.routing.request import HEADER_PREFIX, ChatRequest, chat_request
 from service.upstream.collect import Answer
 from service.upstream.interface import Call, Outcome
 from service.upstream.plan import LocalNotAllowed, Plan
 from service.upstream.serving import Stream
 
 log = logging.getLogger("autotier.api")
+
+OURS = HEADER_PREFIX.encode()
 
 
 class ChainProtocol(Protocol):
@@ -121,32 +124,33 @@ class ChatGateway:
         exchange.caller = self.authenticator.caller_of(request)
         body = await read_json(request, self.configuration.server)
         check_messages(body, self.configuration.server)
-        exchange.request = chat_request(body, request.headers, exchange.caller)
+        exchange.request = chat_request(body, headers_with(request, OURS), exchange.caller)
         return exchange.request
 
     async def answer(self, request: Request, surface: str = "chat") -> Response:
         """The whole life of one chat request; never raises a RequestError."""
         exchange = Exchange(surface)
-        gone: asyncio.Future[None] | None = None
+        watch: Watch | None = None
         try:
             asked = await self.read(request, exchange)
-            gone = self.overload.drain.watch(lambda: _disconnected(request))
-            reply = await unless(gone, self._reply(asked, exchange))
+            watch = self.overload.drain.watch(lambda: _disconnected(request))
+            reply = await unless(watch, self._reply(asked, exchange))
             if not isinstance(reply, Answer):
-                return self._streamed(reply, exchange, asked, gone)
-            gone.cancel()
+                return self._streamed(reply, exchange, asked, watch)
+            watch.over()
             return self._whole(reply, exchange, asked)
         except (ClientGone, ClientDisconnect):
             self.finish(exchange, "aborted", 499)
             return Response(status_code=499)
         except LocalNotAllowed:
             log.exception("a plan for the reasoning tier held a local deployment")
-            return self._refused(exchange, DeploymentsFailed("the reasoning tier refused a local deployment"), gone)
+            return self._refused(exchange, DeploymentsFailed("the reasoning tier refused a local deployment"), watch)
         except RequestError as error:
-            return self._refused(exchange, error, gone)
+            return self._refused(exchange, error, watch)
         except Exception:  # the boundary of a request: a defect is logged, recorded, answered without its trace
             log.exception("%s: unexpected error", exchange.id)
-            return self._refused(exchange, RequestError("autotier failed on this request; its log has the trace"), gone)
+            unexpected = RequestError("autotier failed on this request; its log has the trace")
+            return self._refused(exchange, unexpected, watch)
         except BaseException:
             exchange.release()  # a defect, or the end of the process: what it took of the limits is given back
             raise
@@ -177,7 +181,8 @@ class ChatGateway:
 
         async def planned() -> Plan:
             assert exchange.admission is not None
-            await exchange.admission.claim(self._estimate(asked, decision))
+            if exchange.admission.needs_estimate:
+                await exchange.admission.claim(self._estimate(asked, decision))
             exchange.slot = await self.overload.slots.take()
             return self.plan(asked, decision, exchange)
 
@@ -219,20 +224,18 @@ class ChatGateway:
         envelope = Envelope(exchange.completion_id, int(exchange.created_s), answer.deployment.id, False)
         body = completion(answer.choices, exchange.counted_usage(), envelope, answer.system_fingerprint)
         self.finish(exchange, "answered", 200)
-        return Response(body, media_type="application/json", headers=exchange.headers())
+        return WholeAnswer(body, exchange.headers())
 
-    def _streamed(
-        self, serving: Stream, exchange: Exchange, asked: ChatRequest, gone: asyncio.Future[None]
-    ) -> Response:
+    def _streamed(self, serving: Stream, exchange: Exchange, asked: ChatRequest, watch: Watch) -> Response:
         exchange.deployment_id = serving.deployment.id
         exchange.first_token_ms = exchange.elapsed_ms
         envelope = Envelope(exchange.completion_id, int(exchange.created_s), serving.deployment.id, asked.include_usage)
         slow_client_s = self.configuration.server.slow_client_s
-        return EventStream(serving, exchange, envelope, gone, _Ends(self, asked), slow_client_s=slow_client_s)
+        return EventStream(serving, exchange, envelope, watch, _Ends(self, asked), slow_client_s=slow_client_s)
 
-    def _refused(self, exchange: Exchange, error: RequestError, gone: asyncio.Future[None] | None) -> Response:
-        if gone is not None:
-            gone.cancel()
+    def _refused(self, exchange: Exchange, error: RequestError, watch: Watch | None) -> Response:
+        if watch is not None:
+            watch.over()
         self.finish(exchange, "failed" if exchange.attempts else "refused", error.status, error)
         return error_response(error, exchange.error_headers(error))
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.api.drain import cut_off
+from service.api.drain import ClientGone, Watch, unless
 from service.api.exchange import Ending, Exchange
 from service.api.wire import DONE, Envelope, EventWriter, error_event, usage_event
-from service.errors import DeadlineExceeded, DeploymentsFailed, RequestError
+from service.errors import DeadlineExceeded, DeploymentsFailed, RequestError, ShuttingDown
+from service.in_time import in_time
 from service.upstream.collect import Collector
 from service.upstream.interface import Outcome, UpstreamFailure
 from service.upstream.serving import Stream
@@ -43,7 +43,7 @@ class EventStream(Response):
         serving: The attempt under way.
         exchange: Its headers go out with the first byte.
         envelope: What all chunks share.
-        gone: The watch: done when the client has left, cancelled when the service cuts the stream.
+        watch: Ended when the client has left, and when the service cuts the stream.
         ends: Where the end is reported.
         slow_client_s: A client that takes nothing for this long is gone: it may not hold an upstream connection.
     """
@@ -55,7 +55,7 @@ class EventStream(Response):
         serving: Stream,
         exchange: Exchange,
         envelope: Envelope,
-        gone: asyncio.Future[None],
+        watch: Watch,
         ends: Ends,
         *,
         slow_client_s: float,
@@ -65,7 +65,7 @@ class EventStream(Response):
         self._serving = serving
         self._exchange = exchange
         self._envelope = envelope
-        self._gone = gone
+        self._watch = watch
         self._ends = ends
         self._send_limit_s = slow_client_s
         self._writer = EventWriter(envelope)
@@ -74,31 +74,23 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the stream; ends the attempt in every case."""
-        pump = asyncio.ensure_future(self._pump(send))
         ending: Ending = "aborted"
         error: RequestError | None = None
         try:
-            await asyncio.wait((pump, self._gone), return_when=asyncio.FIRST_COMPLETED)
-            if pump.done():
-                ending, error = pump.result()
-            elif self._gone.cancelled():
-                ending, error = await self._cut(pump, send)
-        except (OSError, TimeoutError):
-            pass  # the client's connection broke or stood still: aborted
+            ending, error = await unless(self._watch, self._pump(send))
+        except ShuttingDown as cut:
+            ending, error = "cut", cut
+            await self._cut(cut, send)
+        except (ClientGone, OSError, TimeoutError):
+            pass  # the client has left, or its connection broke or stood still: aborted
         finally:
-            if not pump.done():
-                pump.cancel()
-                await asyncio.wait((pump,))
-            self._gone.cancel()
+            self._watch.over()
             await self._serving.aclose()
             self._ends.finish(self._exchange, ending, error)
 
-    async def _cut(self, pump: asyncio.Task[Any], send: Send) -> tuple[Ending, RequestError | None]:
+    async def _cut(self, error: ShuttingDown, send: Send) -> None:
         """The service ends before the answer: the client gets what there is and the reason."""
-        pump.cancel()
-        await asyncio.wait((pump,))
         await self._serving.aclose()
-        error = cut_off()
         self._take_tally()
         self._send_limit_s = LAST_WORD_S
         try:
@@ -106,7 +98,6 @@ class EventStream(Response):
             await self._send(send, error_event(error), last=True)
         except (OSError, TimeoutError):
             pass  # it does not listen; the record has the reason
-        return "cut", error
 
     async def _begin(self, send: Send) -> None:
         if not self._began:
@@ -151,5 +142,5 @@ class EventStream(Response):
 
     async def _send(self, send: Send, data: bytes, *, last: bool = False) -> None:
         if data or last:
-            async with asyncio.timeout(self._send_limit_s):
-                await send({"type": "http.response.body", "body": data, "more_body": not last})
+            event = {"type": "http.response.body", "body": data, "more_body": not last}
+            await in_time(self._send_limit_s, send(event))
