@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from classifier.byte_tables import table
+
 
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
@@ -69,7 +71,15 @@ _SCRIPTS = (
     ("el", re.compile(r"[\u0370-\u03ff]")),
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+_LETTERS = table(lambda c: c if c.isalpha() else " ")
 _FEW = 2
+
+
+def _words(folded: str) -> list[str]:
+    """Words in order: letters, with an apostrophe between them or without."""
+    if not folded.isascii() or "'" in folded:
+        return _WORD.findall(folded)
+    return folded.encode().translate(_LETTERS).decode().split()
 
 
 def language_of(text: str) -> str | None:
@@ -81,9 +91,10 @@ def language_of(text: str) -> str | None:
                 return code
     folded = text.casefold().replace("’", "'")
     scores = dict.fromkeys(_WORDS, 0.0)
-    for word in _WORD.findall(folded):
-        for code in _SPOKEN_IN.get(word, ()):
-            scores[code] += 1
+    for word in _words(folded):
+        if word in _SPOKEN_IN:
+            for code in _SPOKEN_IN[word]:
+                scores[code] += 1
     if not folded.isascii():
         for code, marks in _MARKS.items():
             scores[code] += 1.5 * sum(mark in folded for mark in marks)
