@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from service.api.parts import Running
 from service.errors import AutotierError
+from service.large_pages import use_large_pages
 
 log = logging.getLogger("autotier")
 
@@ -23,7 +24,10 @@ AFTER_CUT_S = 3.0
 """For the last words of streams that were cut; then uvicorn cancels what is left."""
 
 SWITCH_S = 0.001
-COLLECT_AFTER = (10_000, 20, 20)
+SETTLED_S = 2.0
+"""After the start: what is in memory then stays."""
+
+COLLECT_AFTER = (50_000, 20, 20)
 """Thresholds of ``gc``: a request makes some hundred objects and leaves no cycles, so that rounds find little."""
 
 
@@ -51,8 +55,10 @@ class Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
+        loop = asyncio.get_running_loop()
+        loop.call_later(SETTLED_S, loop.run_in_executor, None, use_large_pages)
         if hasattr(signal, "SIGHUP"):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)
+            loop.add_signal_handler(signal.SIGHUP, self._hang_up)
             # Workers begin with it blocked: one that came meanwhile comes now (service.cli.workers).
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 

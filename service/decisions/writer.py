@@ -19,6 +19,9 @@ log = logging.getLogger("autotier.store")
 BATCH = 500
 BUILT_AT_ONCE = 4
 """Records, of about 0.1 ms each, between two chances for the event loop."""
+BUILD_EVERY_S = 0.03
+"""Until its record is built a request holds memory that the next one could use while the processor has it at hand."""
+
 FIRST_REST_S = 0.5
 LONGEST_REST_S = 15.0
 
@@ -111,9 +114,13 @@ class Writer:
             if due is None:
                 self._wake.wait()
                 due = time.monotonic() + self._flush_s
-            self._hurry.wait(max(0.0, due - time.monotonic()))
+            is_hurried = self._hurry.wait(max(0.0, min(BUILD_EVERY_S, due - time.monotonic())))
             self._hurry.clear()
             self._wake.clear()  # before the backlog is looked at: what is added from here on wakes again
+            if not is_hurried and time.monotonic() < due:
+                self._build()
+                self._wake.wait(max(0.0, due - time.monotonic()))
+                continue
             stopping = self._stop.is_set()
             due = self._flush(stopping)
             self.note()
