@@ -16,6 +16,9 @@ from service.upstream.lean_failures import Disconnected
 from service.upstream.lean_http import Connection, Response
 from service.upstream.lean_session import IDLE_S, MOST_CONNECTIONS, MOST_PER_HOST, NAMES_S, Origin
 
+HANDSHAKE_S = 10.0
+"""For TLS: a host that answers a connection, but not its handshake, speaks something else."""
+
 OTHER_ADDRESS_S = 0.25
 """After which the next address of a name is tried too (RFC 8305, 5)."""
 
@@ -142,6 +145,7 @@ class Pool:
                 sock=found,
                 ssl=self._secure() if origin.secure else None,
                 server_hostname=origin.host if origin.secure else None,
+                ssl_handshake_timeout=HANDSHAKE_S if origin.secure else None,
             )
         except BaseException:
             found.close()

@@ -26,7 +26,7 @@ from tests.bench.workloads import HOSTS, TIER_OF, WORKLOADS, Target, Workload
 
 ROUNDS = 3
 WARM = 15
-SETTLE_S = 0.4
+SETTLE_S = 0.8
 """Longer than a batch of records waits: writing them belongs to the requests."""
 
 
