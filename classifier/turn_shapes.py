@@ -63,6 +63,7 @@ OLDER_SHAPES = CONSTANT + 1
 """Shapes that gates of earlier artifacts know: those up to the constant."""
 
 ASK, ANSWER = 500, 1_500
+FEW_GRAMS = 100
 """Characters that are compared: of an ask, of an answer or of the asks before."""
 
 _WORD = re.compile(r"\w+")
@@ -130,6 +131,8 @@ def _grams(words: list[str]) -> set[str]:
 
 def _shared(grams: set[str], words: list[str]) -> int:
     """How many grams are among those of these words too; to find a few costs less than the set of all of an answer."""
+    if len(grams) > FEW_GRAMS:
+        return len(grams & _grams(words))
     return sum(map(" ".join(words).__contains__, grams))
 
 
