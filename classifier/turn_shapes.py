@@ -63,8 +63,10 @@ OLDER_SHAPES = CONSTANT + 1
 """Shapes that gates of earlier artifacts know: those up to the constant."""
 
 ASK, ANSWER = 500, 1_500
-FEW_GRAMS = 100
 """Characters that are compared: of an ask, of an answer or of the asks before."""
+
+FEW_GRAMS = 100
+"""Up to which each is looked for by itself."""
 
 _WORD = re.compile(r"\w+")
 # What a program or a person named: paths, dotted and camel-cased names, versions and numbers, what is in backticks.
