@@ -80,9 +80,9 @@ class Workload:
 
 
 WORKLOADS = (
-    Workload(name="openai", target="openai", stream=False, count=300, words="OpenAI, short answer"),
+    Workload(name="openai", target="openai", stream=False, count=900, words="OpenAI, short answer"),
     Workload(name="openai-stream", target="openai", stream=True, count=120, words="OpenAI, 64 events"),
-    Workload(name="ollama", target="ollama", stream=False, count=300, words="Ollama, short answer"),
+    Workload(name="ollama", target="ollama", stream=False, count=900, words="Ollama, short answer"),
     Workload(name="ollama-stream", target="ollama", stream=True, count=120, words="Ollama, 64 events"),
     Workload(name="paced-stream", target="paced", stream=True, count=45, words="OpenAI, 64 events 2 ms apart"),
 )
