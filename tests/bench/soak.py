@@ -1,6 +1,6 @@
 """A bounded soak: mixed requests, aborts and faults, while memory, file descriptors and threads are watched.
 
-``python -m tests.bench soak`` makes 100,000, in about ten minutes on two cores that nobody else uses; ``--scale .1`` a
+``python -m tests.bench soak`` makes 100,000, in about four minutes on two cores that nobody else uses; ``--scale .1`` a
 tenth of them. The first stage classifies alone: the second takes 8 ms of CPU a request, and its memory is that of its
 library from the first request on. Sixteen clients; of ten requests five are short answers, three streams, one a stream
 that its client leaves, one a body that is refused. The Mini goes off, comes back, answers 500 and hangs mid-stream in
