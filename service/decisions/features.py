@@ -16,7 +16,7 @@ The column ``features`` is one JSON object:
 ``head``        which head said them (``classifier.embedding.EmbeddingTerm.head``); left out with them
 ==============  ========================================================================================
 
-Numbers of several bytes have the lowest first. Every kilobyte of a row costs 0.02 ms on its way into SQLite.
+Numbers of several bytes have the lowest first. What a row costs on its way into SQLite grows with its bytes.
 Rows of older versions lack the last six, and have ``indices`` (32 bits, or a list) and ``values`` (16 bits of which
 65,535 is 1, or a list) in place of blocks, columns and counts; ``kept_row`` reads them too, so that a new key here
 takes no migration.
@@ -77,7 +77,9 @@ def kept_features(view: PromptView, spoken: Classification | None, language: str
         language: Two-letter code, or "".
     """
     carried = spoken is not None and spoken.continues >= 0.5
-    row = spoken.row if spoken is not None and spoken.row is not None else feature_row(_judged(view, carried))
+    row = spoken.row if spoken is not None else None
+    if row is None:
+        row = feature_row(carried_view(view) if carried else view)
     counts = row.counts
     assert counts is not None  # a row of text has them
     starts = (*block_starts(row.indices), row.indices.size)
@@ -109,10 +111,6 @@ def kept_row(kept: Mapping[str, Any] | None) -> KeptRow | None:
     language, head = str(kept.get("language") or ""), str(kept.get("head") or "")
     head = head if heard is not None else ""
     return KeptRow(schema, row, bool(kept.get("carried")), odds, language, heard, head, first)
-
-
-def _judged(view: PromptView, carried: bool) -> PromptView:
-    return carried_view(view) if carried else view
 
 
 def _hashed_part(
