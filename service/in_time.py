@@ -9,6 +9,9 @@ from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
+TICK_S = 0.001
+"""Of uvloop's clock, which keeps whole milliseconds: a timer that comes so much too early is on time."""
+
 
 async def in_time(limit_s: float, work: Awaitable[T]) -> T:
     """The result of ``work``, which is cancelled where it takes longer.

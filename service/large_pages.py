@@ -1,8 +1,8 @@
 """Memory that stays, in pages of 2 MB: a request touches some thousand places of it, and each needs its page's address.
 
 With pages of 4 KB the processor finds few of these addresses in its own table and walks through memory for the others,
-twice in a virtual machine. With large pages a request takes less CPU, for about a megabyte that is resident. Linux only,
-from 6.1 (madvise(2), ``MADV_COLLAPSE``); elsewhere nothing happens.
+twice in a virtual machine. With large pages a request takes less CPU, for about a megabyte that is resident. Linux
+only, from 6.1 (madvise(2), ``MADV_COLLAPSE``); elsewhere nothing happens.
 """
 
 from __future__ import annotations

@@ -7,14 +7,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from service.errors import ShuttingDown
+from service.in_time import TICK_S
 
 T = TypeVar("T")
 
 LOOK_AFTER_S = 0.05
 """A client that leaves sooner is missed no earlier than then."""
-
-TICK_S = 0.001
-"""Of uvloop's clock: a timer that comes so much too early is on time."""
 
 
 class ClientGone(Exception):

@@ -10,13 +10,12 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.api.whole import AT_ONCE
+from service.in_time import TICK_S
 
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 MOST_HEAD_BYTES = 262_144
 """Bytes of a request's line and headers, up to one network read more. Clients send a few thousand."""
-TICK_S = 0.001
-"""Of uvloop's clock: a timer that comes so much too early is on time."""
 
 
 def timed(header_s: float) -> type[asyncio.Protocol]:

@@ -10,8 +10,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-RINGS_EARLY_S = 0.001
-"""uvloop's timers keep whole milliseconds."""
+from service.in_time import TICK_S
 
 
 class Alarm:
@@ -68,7 +67,7 @@ class Alarm:
         self._timer = None
         if self._task is None:
             return  # between two blocks; the next one sets it again
-        if self._due_s - self._loop.time() > RINGS_EARLY_S:
+        if self._due_s - self._loop.time() > TICK_S:
             self._set()
         else:
             self._is_over = True
