@@ -82,6 +82,7 @@ class House:
         addresses = {name: host.address for name, host in self.hosts.items()}
         self.file = write_configuration(self.folder, addresses, self._way)
         self.change(lambda document: document.update(cache={"enabled": False}))  # tests ask the same again and again
+        self.change(lambda document: document["store"].update(flush_ms=100))  # and look for records behind the answer
         if self._change is not None:
             self.change(self._change)
         try:

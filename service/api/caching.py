@@ -240,12 +240,14 @@ class CachedReplies:
         assert decision is not None
         loop = asyncio.get_running_loop()
         until = loop.time() + self._configuration.tiers[decision.tier].first_token_s
-        while not await cache.answers.take(cache.place(key)) and loop.time() < until:
-            await asyncio.sleep(_POLL_S)
-            found = await cache.find(key)
+        while True:
+            is_ours = await cache.answers.take(cache.place(key))
+            found = await cache.find(key)  # also where it is ours: the one before may have ended since the last look
             if found is not None:
                 return self._kept(found, exchange, "shared")
-        return None
+            if is_ours or loop.time() >= until:
+                return None
+            await asyncio.sleep(_POLL_S)
 
     def _compares(self, key: Key, decision: RouteDecision) -> bool:
         """Whether similar asks are looked for. What a local deployment may answer is embedded in the house."""
