@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ import pytest
 
 from classifier.features import SCHEMA
 from service.decisions.features import kept_row
+from service.decisions.records import DecisionRecord
 from service.decisions.store import DecisionStore
 from tests.house import House
 
@@ -216,6 +218,15 @@ def test_a_shell_script_writes_a_commit_message(house: House, tmp_path: Path) ->
     assert "simulated" in done.stdout
 
 
+def written(store: DecisionStore, decision_id: str) -> DecisionRecord:
+    """A decision once its batch is written, which may be behind the moment from which the service tells it."""
+    deadline = time.monotonic() + 10
+    while (found := store.get(decision_id)) is None:
+        assert time.monotonic() < deadline, "no record behind the answer"
+        time.sleep(0.05)
+    return found
+
+
 def test_a_record_keeps_what_retraining_needs(house: House) -> None:
     """Features with their schema, the second stage's log-odds, language, and the conversation's threads; no text."""
     headers = {"x-autotier-conversation": "threads"}
@@ -225,10 +236,9 @@ def test_a_record_keeps_what_retraining_needs(house: House) -> None:
     house.decision(second.headers["x-autotier-decision"])
 
     store = DecisionStore.open(f"sqlite:///{house.folder / 'demo.sqlite3'}", read_only=True)
-    records = [store.get(answer.headers["x-autotier-decision"]) for answer in (first, second)]
+    before, after = (written(store, answer.headers["x-autotier-decision"]) for answer in (first, second))
     store.close()
 
-    before, after = (record for record in records if record is not None)
     kept = kept_row(before.features)
     assert kept is not None
     assert (kept.schema, kept.language, kept.row.indices.size) == (SCHEMA, "en", kept.row.values.size)
